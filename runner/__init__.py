@@ -1,0 +1,3 @@
+"""Runs AI coding work unattended and safely."""
+
+__version__ = "0.1.0"

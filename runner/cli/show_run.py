@@ -1,0 +1,71 @@
+"""`runner show-run`"""
+
+from typing import TYPE_CHECKING
+
+from runner.cli.history import JsonOption, RepoOption, RunArgument, RunOption, find_layout, wanted_run
+from runner.cli.table import show_table
+from runner.core.model import WsStatus
+from runner.report.text import plain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runner.core.summary import Summary
+
+
+def show_run(
+    run: RunArgument = None,
+    *,
+    run_option: RunOption = None,
+    repo: RepoOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a run came to, or how far it is: each workstream, and why those that are not done are not."""
+    from runner.report.summary_json import to_json
+
+    summary = load_summary(find_layout(repo).db, wanted_run(run, run_option))
+    if as_json:
+        print(to_json(summary), end="")
+    else:
+        show_summary(summary)
+
+
+def load_summary(db: "Path", wanted: str | None) -> "Summary":
+    """The summary of a run as the store has it now. Raises UsageError when there is no such run."""
+    from runner.core.summary import summarize
+    from runner.store import queries
+    from runner.store.db import reading
+
+    with reading(db) as connection:
+        run = queries.find_run(connection, wanted)
+        return summarize(
+            run,
+            queries.workstreams(connection, run.run_id),
+            attempts=queries.attempts(connection, run.run_id),
+            errors=queries.errors(connection, run.run_id),
+            events=queries.events(connection, run.run_id),
+        )
+
+
+def show_summary(summary: "Summary") -> None:
+    """Print a summary for a person."""
+    from runner.report.wording import attempts, evidence, headline, next_steps
+
+    print(f"Run {summary.run_id}: {summary.status}")
+    print(headline(summary))
+    print()
+    rows = [(part.ws_id, part.status, attempts(part), part.branch or "") for part in summary.workstreams]
+    show_table(("WORKSTREAM", "STATE", "ATTEMPTS", "BRANCH"), rows)
+    for part in summary.workstreams:
+        if part.status is not WsStatus.DONE:
+            _show_lines(f"{part.ws_id} is {part.status}:", evidence(part))
+    warnings = [f"{part.ws_id}: {warning}" for part in summary.workstreams for warning in part.warnings]
+    if warnings:
+        _show_lines("Worth a look:", warnings)
+    _show_lines("What next:", [f"{step.why}: {step.command}" for step in next_steps(summary)])
+
+
+def _show_lines(title: str, lines: list[str]) -> None:
+    print(f"\n{plain(title)}")
+    for line in lines:
+        print(f"  {plain(line)}")

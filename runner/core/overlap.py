@@ -1,0 +1,192 @@
+"""Whether two scopes have a path in common.
+
+Negations are left out of account: what a pattern takes away is not looked at, so that more is reported
+rather than less. A pattern whose last name looks like a file's (`setup.py`, `*.toml`) is taken not to be a
+folder: else `a.py` and `b.py`, which gitignore syntax finds in every folder, would meet in `a.py/b.py`.
+"""
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise, product
+from string import ascii_letters, digits, punctuation
+
+from runner.core.model import WsId
+from runner.core.pattern import ANY_CHAR, ANY_NAME, Chars, Name, Wild, literal, normal, parse_name, segments
+
+Step = Name | Wild  # Wild.DEEP: any run of folders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Two workstreams that may touch the same path, each by a pattern of its own."""
+
+    first: WsId
+    first_pattern: str
+    second: WsId
+    second_pattern: str
+    example: str
+
+
+def overlaps(
+    scopes: Sequence[tuple[WsId, Sequence[str]]], ordered: Callable[[WsId, WsId], bool]
+) -> Iterator[Overlap]:
+    """Every overlap between workstreams that are not ordered; `scopes` has dependencies first.
+
+    Patterns are compared only where their wildcard-free beginnings lie on one path, so that the cost
+    follows the number of meetings, not of pairs.
+    """
+    owners: dict[str, list[WsId]] = {}
+    for ws, patterns in scopes:
+        for pattern in dict.fromkeys(patterns):
+            owners.setdefault(pattern, []).append(ws)
+    for one, other in _candidates(pattern for pattern in owners if not pattern.startswith("!")):
+        pairs = _unordered(owners[one], owners[other], ordered)
+        first = next(pairs, None)
+        if first and (example := overlap(one, other)):
+            for a, b in (first, *pairs):
+                yield Overlap(first=a, first_pattern=one, second=b, second_pattern=other, example=example)
+
+
+def overlap(one: str, other: str) -> str | None:
+    """A path that two gitignore-style patterns both match, or None when there is none."""
+    left, right = _steps(one), _steps(other)
+    waiting: deque[tuple[int, int, tuple[str, ...]]] = deque([(0, 0, ())])
+    seen: set[tuple[int, int]] = set()
+    while waiting:
+        i, j, names = waiting.popleft()
+        if (i, j) == (len(left), len(right)):
+            return "/".join(names)
+        if (i, j) not in seen:
+            seen.add((i, j))
+            waiting.extend(_moves(left, i, right, j, names=names))
+    return None
+
+
+def _unordered(
+    ones: Sequence[WsId], others: Sequence[WsId], ordered: Callable[[WsId, WsId], bool]
+) -> Iterator[tuple[WsId, WsId]]:
+    if ones is not others:
+        pairs: Iterable[tuple[WsId, WsId]] = product(ones, others)
+    elif all(ordered(a, b) for a, b in pairwise(ones)):
+        return  # a chain: in topological order it is enough that neighbours are ordered
+    else:
+        pairs = combinations(ones, 2)
+    yield from ((a, b) for a, b in pairs if a != b and not ordered(a, b))
+
+
+def _candidates(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of patterns that may meet, each with itself too: one's head begins the other's, tails agree."""
+    index: dict[str, dict[str | None, list[str]]] = {}
+    marked = [(_head(pattern), _tail(pattern), pattern) for pattern in patterns]
+    for head, tail, pattern in sorted(marked, key=lambda mark: len(mark[0])):
+        index.setdefault(head, {}).setdefault(tail, []).append(pattern)
+        for length in range(len(head) + 1):
+            tails = index.get(head[:length], {})
+            near = tails if tail is None else (None, tail)
+            for known in near:
+                yield from ((before, pattern) for before in tails.get(known, ()))
+
+
+def _head(pattern: str) -> str:
+    """The text that every match begins with."""
+    return "" if _floats(pattern) else _PLAIN.match(normal(pattern).strip("/"))[0].replace("\\", "")
+
+
+def _tail(pattern: str) -> str | None:
+    """The name that every match ends with; None when matches end in many ways."""
+    last = segments(pattern)[-1]
+    return literal(last) if _names_a_file(pattern) else None
+
+
+def _floats(pattern: str) -> bool:
+    """Whether a pattern holds in every folder: it has no slash but perhaps the last character."""
+    return "/" not in pattern[:-1]
+
+
+def _names_a_file(pattern: str) -> bool:
+    return bool(_FILE.search(segments(pattern)[-1])) and not pattern.endswith("/")
+
+
+def _steps(pattern: str) -> list[Step]:
+    """What to walk through, folder by folder, to a matching file."""
+    names = segments(pattern)
+    steps: list[Step] = [Wild.DEEP if name == "**" else parse_name(name) for name in names]
+    if _floats(pattern):
+        steps.insert(0, Wild.DEEP)
+    if pattern.endswith("/") or names[-1] == "**":
+        steps += [ANY_NAME, Wild.DEEP]
+    elif not _names_a_file(pattern):
+        steps.append(Wild.DEEP)  # it may be a folder: then it stands for everything below
+    return steps
+
+
+def _moves(
+    left: Sequence[Step], i: int, right: Sequence[Step], j: int, *, names: tuple[str, ...]
+) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    one = left[i] if i < len(left) else None
+    other = right[j] if j < len(right) else None
+    if one is Wild.DEEP:
+        yield i + 1, j, names
+    if other is Wild.DEEP:
+        yield i, j + 1, names
+    if one and other and (one, other) != (Wild.DEEP, Wild.DEEP):
+        name = _common_name(_as_name(one), _as_name(other))
+        if name:
+            yield i + (one is not Wild.DEEP), j + (other is not Wild.DEEP), (*names, name)
+
+
+def _as_name(step: Step) -> Name:
+    return ANY_NAME if isinstance(step, Wild) else step
+
+
+def _common_name(left: Name, right: Name) -> str | None:
+    """A file name that both match; '.' and '..' are none."""
+    waiting = deque([(0, 0, "")])
+    seen: set[tuple[int, int, str]] = set()
+    while waiting:
+        i, j, text = waiting.popleft()
+        is_name = text not in ("", ".", "..")
+        if is_name and (i, j) == (len(left), len(right)):
+            return text
+        state = (i, j, "name" if is_name else text)
+        if state not in seen:
+            seen.add(state)
+            waiting.extend(_letters(left, i, right, j, text=text))
+    return None
+
+
+def _letters(left: Name, i: int, right: Name, j: int, *, text: str) -> Iterator[tuple[int, int, str]]:
+    one = left[i] if i < len(left) else None
+    other = right[j] if j < len(right) else None
+    if one is Wild.STAR:
+        yield i + 1, j, text
+    if other is Wild.STAR:
+        yield i, j + 1, text
+    if one and other:
+        char = _common_char(_as_chars(one), _as_chars(other))
+        if char:
+            yield i + (one is not Wild.STAR), j + (other is not Wild.STAR), text + char
+
+
+def _as_chars(atom: Chars | Wild) -> Chars:
+    return ANY_CHAR if isinstance(atom, Wild) else atom
+
+
+def _common_char(one: Chars, other: Chars) -> str | None:
+    """A character in both sets, a dot only when there is no other (it may make the name '.' or '..').
+
+    When the sets meet at all, they meet in printable ASCII or where a range begins or has just ended.
+    """
+    if char := one.single or other.single:
+        return char if char in one and char in other else None
+    ranges = one.ranges + other.ranges
+    edges = [low for low, _ in ranges] + [chr(min(ord(high) + 1, 0x10FFFF)) for _, high in ranges]
+    return next((char for char in (*edges, *_USUAL, ".") if char in one and char in other and char), None)
+
+
+_USUAL = "x" + ascii_letters + digits + punctuation + " \xa0"
+_FILE = re.compile(
+    r"[^/]\.[A-Za-z][A-Za-z0-9]*\Z|\A(Makefile|Dockerfile|Jenkinsfile|LICENSE|[Jj]ustfile|\.gitignore|\.gitattributes)\Z"
+)

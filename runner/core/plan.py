@@ -1,0 +1,229 @@
+"""A plan, and what may be wrong with it as a whole."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
+
+from runner.core.graph import Graph, dependants, find_cycle, order_test, reachable, topological_order
+from runner.core.model import Bundle, Severity, WsId
+from runner.core.overlap import Overlap, overlaps
+from runner.core.pattern import fault
+
+MOST_CYCLES = 10
+MOST_OVERLAPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All workstreams of a run, in the order of their files."""
+
+    bundles: tuple[Bundle, ...]
+    by_id: Mapping[WsId, Bundle] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {bundle.id: bundle for bundle in self.bundles})
+
+    def __iter__(self) -> Iterator[Bundle]:
+        return iter(self.bundles)
+
+    def __len__(self) -> int:
+        return len(self.bundles)
+
+    @property
+    def graph(self) -> dict[WsId, tuple[WsId, ...]]:
+        """Each workstream with those it depends on."""
+        return {bundle.id: bundle.depends_on for bundle in self.bundles}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something in a plan's files that must, or (a warning) should, be otherwise."""
+
+    file: str
+    message: str
+    path: str = "$"  # where in the file, as a JSON path
+    hint: str = ""
+    severity: Severity = Severity.ERROR
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"line {self.line}, column {self.column}"
+        return f"{self.file}: {place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A bundle and where it stands in its file."""
+
+    bundle: Bundle
+    path: str
+
+    def problem(
+        self, at: str, message: str, *, hint: str = "", severity: Severity = Severity.ERROR
+    ) -> Problem:
+        return Problem(
+            file=self.bundle.source, path=self.path + at, message=message, hint=hint, severity=severity
+        )
+
+
+def plan_problems(placed: Sequence[Placed], graph: Graph) -> list[Problem]:
+    """What is wrong between bundles that are well-formed one by one.
+
+    `graph` also has the workstreams whose bundles are not, as far as their ids could be read: they are
+    neither unknown to others nor missing between them.
+    """
+    firsts: dict[WsId, Placed] = {}
+    for item in placed:
+        firsts.setdefault(item.bundle.id, item)
+    return [
+        *_duplicates(placed, firsts),
+        *_bad_dependencies(placed, graph),
+        *_cycles(firsts, graph),
+        *_bad_patterns(placed),
+        *_bad_tests(placed),
+        *_overlaps(firsts, graph),
+    ]
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint with the closest known word, or nothing."""
+    close = get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _duplicates(placed: Sequence[Placed], firsts: Mapping[WsId, Placed]) -> Iterator[Problem]:
+    for item in placed:
+        first = firsts[item.bundle.id]
+        if first is not item:
+            where = f"{first.bundle.source} ({first.path})"
+            yield item.problem(".id", f"the id '{item.bundle.id}' is already taken in {where}")
+
+
+def _bad_dependencies(placed: Sequence[Placed], graph: Graph) -> Iterator[Problem]:
+    known = sorted(graph)
+    for item in placed:
+        for index, need in enumerate(item.bundle.depends_on):
+            at = f".depends_on[{index}]"
+            if need == item.bundle.id:
+                yield item.problem(at, f"'{need}' depends on itself")
+            elif need not in graph:
+                message = f"no workstream has the id '{need}'"
+                yield item.problem(at, message, hint=did_you_mean(need, known))
+
+
+def _cycles(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
+    for cycle in _find_cycles(graph):
+        item = next((firsts[ws] for ws in cycle if ws in firsts), None)
+        if item:
+            round_trip = " -> ".join(cycle)
+            yield item.problem(".depends_on", f"these workstreams wait for each other: {round_trip}")
+
+
+def _find_cycles(graph: Graph) -> Iterator[tuple[WsId, ...]]:
+    """Cycles that have no node in common, but for self-dependencies."""
+    rest = _known_edges(graph)
+    for _ in range(MOST_CYCLES):
+        cycle = find_cycle(rest)
+        if cycle is None:
+            return
+        yield cycle
+        gone = set(cycle)
+        rest = {ws: [n for n in needs if n not in gone] for ws, needs in rest.items() if ws not in gone}
+
+
+def _known_edges(graph: Graph) -> dict[WsId, list[WsId]]:
+    return {ws: [need for need in needs if need in graph and need != ws] for ws, needs in graph.items()}
+
+
+def _bad_patterns(placed: Sequence[Placed]) -> Iterator[Problem]:
+    for item in placed:
+        bundle = item.bundle
+        for name, patterns in (("files_scope", bundle.files_scope), ("files_create", bundle.files_create)):
+            for index, pattern in enumerate(patterns):
+                if reason := fault(pattern):
+                    yield item.problem(f".{name}[{index}]", f"{pattern!r} {reason}")
+        if all(pattern.startswith("!") for pattern in bundle.files_scope):
+            yield item.problem(".files_scope", "only takes files away: name some that may be changed")
+
+
+def _bad_tests(placed: Sequence[Placed]) -> Iterator[Problem]:
+    for item in placed:
+        tests = item.bundle.acceptance_tests
+        if not tests:
+            message = "no acceptance tests: linters alone decide whether this is done"
+            yield item.problem(".acceptance_tests", message, severity=Severity.WARNING)
+        ids = [test.id for test in tests]
+        for index, test in enumerate(tests):
+            at = f".acceptance_tests[{index}]"
+            if test.id in ids[:index]:
+                yield item.problem(
+                    at, f"the id '{test.id}' is already taken by another test of this workstream"
+                )
+            if reads_as_prose(test.command):
+                yield item.problem(
+                    at,
+                    f"{test.command!r} reads as a sentence, not as a command",
+                    hint="give a command that exits with 0 when it is true, and the sentence as 'description'",
+                    severity=Severity.WARNING,
+                )
+
+
+def reads_as_prose(command: str) -> bool:
+    """A modest guess: three words or more, none of them shell-like, and a capital or a telling word."""
+    words = command.split()
+    plain = [word.strip(".,:!?'\"").replace("'", "").replace("-", "a") for word in words]
+    if len(words) < 3 or any(word.startswith("-") for word in words) or not all(w.isalnum() for w in plain):
+        return False
+    return words[0][0].isupper() or not _TELLING.isdisjoint(map(str.lower, plain))
+
+
+_TELLING = frozenset("the a an is are be should must when that returns passes works".split())
+
+
+def _overlaps(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
+    sound = _sound(graph)
+    scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in topological_order(sound) if ws in firsts]
+    seen: set[frozenset[WsId]] = set()
+    found = (
+        clash
+        for clash in overlaps(scopes, order_test(sound))
+        if not (
+            frozenset((clash.first, clash.second)) in seen or seen.add(frozenset((clash.first, clash.second)))
+        )
+    )
+    yield from (_overlap_problem(firsts, clash) for clash in islice(found, MOST_OVERLAPS))
+
+
+def _sound(graph: Graph) -> dict[WsId, list[WsId]]:
+    """The part of the graph in which the order is sure: neither cycles nor unknown ids above."""
+    doubtful = {ws for ws, needs in graph.items() if any(need not in graph for need in needs)}
+    for cycle in _find_cycles(graph):
+        doubtful |= set(cycle)
+    known = _known_edges(graph)
+    doubtful = reachable(dependants(known), doubtful)
+    return {ws: needs for ws, needs in known.items() if ws not in doubtful}
+
+
+def _usable_patterns(bundle: Bundle) -> list[str]:
+    return [pattern for pattern in bundle.files_scope + bundle.files_create if not fault(pattern)]
+
+
+def _overlap_problem(firsts: Mapping[WsId, Placed], clash: Overlap) -> Problem:
+    one, other = firsts[clash.first], firsts[clash.second]
+    scope = other.bundle.files_scope
+    name, patterns = (
+        ("files_scope", scope)
+        if clash.second_pattern in scope
+        else ("files_create", other.bundle.files_create)
+    )
+    hint = "let one depend on the other, or narrow a scope"
+    if "/" not in clash.first_pattern or "/" not in clash.second_pattern:
+        hint += "; a name without '/' holds in every folder, '/name' at the root only"
+    return other.problem(
+        f".{name}[{patterns.index(clash.second_pattern)}]",
+        f"'{clash.second}' ({clash.second_pattern!r}) and '{clash.first}' ({clash.first_pattern!r}, in "
+        f"{one.bundle.source}) may both change {clash.example!r}, and neither depends on the other",
+        hint=hint,
+    )

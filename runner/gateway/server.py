@@ -1,0 +1,146 @@
+"""The model doors of a run: unix sockets that are all served by one loop in one background thread."""
+
+import asyncio
+import itertools
+import os
+import socket
+import tempfile
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from starlette.applications import Starlette
+
+from runner.core.model import WsId
+from runner.errors import UnusableError
+from runner.gateway.app import door_app
+from runner.gateway.upstream import Upstream
+from runner.ports import Call
+
+_CLOSING_S = 5.0
+
+
+class UnixDoor:
+    """A folder with the socket `model.sock`, and the calls that came through it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._calls: deque[Call] = deque()
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def socket(self) -> Path:
+        return self._folder / "model.sock"
+
+    def note(self, call: Call) -> None:
+        self._calls.append(call)
+
+    def take_calls(self) -> Sequence[Call]:
+        """The calls since the last time this was asked. Any thread may ask."""
+        taken = []
+        while self._calls:
+            taken.append(self._calls.popleft())
+        return taken
+
+
+class Gateway:
+    """Doors to one upstream, for requests to some of its models. Use it as a context manager.
+
+    The sockets lie in the system's folder for temporary files because a socket's path may have no
+    more than some 100 bytes. Each may be opened by any user, for a sandbox has its own; the folder
+    around them may only be entered by ours.
+    """
+
+    def __init__(self, upstream: Upstream, *, models: Collection[str]) -> None:
+        self._upstream = upstream
+        self._models = models
+        self._numbers = itertools.count(1)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runner-")))
+            self._portal: BlockingPortal = stack.enter_context(start_blocking_portal(name="gateway"))
+            stack.callback(self._portal.call, self._upstream.aclose)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def open(self, ws_id: WsId) -> Iterator[UnixDoor]:
+        """Listen for a workstream. Closing cancels the requests that are on their way."""
+        folder = self._folder / f"d{next(self._numbers)}"
+        folder.mkdir()
+        folder.chmod(0o755)  # whatever the umask says
+        door = UnixDoor(folder)
+        app = door_app(ws_id, self._upstream, models=self._models, note=door.note)
+        try:
+            with _listening(door.socket) as listener:
+                server = _server(app)
+                serving = self._portal.start_task_soon(_serve, server, listener)
+                try:
+                    yield door
+                finally:
+                    server.should_exit = True
+                    serving.result()
+        finally:
+            folder.rmdir()
+
+
+@contextmanager
+def _listening(path: Path) -> Iterator[socket.socket]:
+    """A socket that takes connections at once: whoever comes early waits for the server."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        try:
+            listener.bind(os.fspath(path))
+        except OSError as error:
+            raise UnusableError(
+                "The model door cannot be opened.",
+                details=f"{path}: {error}",
+                hint="If the path is too long for a socket, set TMPDIR to a short one, such as /tmp.",
+            ) from None
+        try:
+            path.chmod(0o666)
+            listener.listen()
+            yield listener
+        finally:
+            path.unlink()
+
+
+def _server(app: Starlette) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=0,  # cancel what runs
+        )
+    )
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Serve until told to stop, and end only when nothing of it is left."""
+    await server.serve(sockets=[listener])
+    tasks = server.server_state.tasks
+    if tasks:
+        await asyncio.wait(tasks, timeout=_CLOSING_S)
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()

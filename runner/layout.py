@@ -1,0 +1,39 @@
+"""Where a target repository keeps everything that the runner makes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.core.model import RunId, WsId
+
+
+@dataclass(frozen=True, slots=True)
+class StateLayout:
+    """The places under the state folder. Asking for one does not make it."""
+
+    root: Path
+
+    @property
+    def db(self) -> Path:
+        return self.root / "state" / "pipeline_state.db"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "state" / "lock"
+
+    @property
+    def scratch(self) -> Path:
+        """The writable layers of sandboxes."""
+        return self.root / "scratch"
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+    def logs(self, run_id: RunId) -> Path:
+        return self.root / "logs" / run_id
+
+    def worktrees(self, run_id: RunId) -> Path:
+        return self.root / "worktrees" / run_id
+
+    def worktree(self, run_id: RunId, ws_id: WsId) -> Path:
+        return self.worktrees(run_id) / ws_id

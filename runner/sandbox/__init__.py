@@ -1,0 +1,1 @@
+"""Sealed containers, one for each command, over a workstream's checkout."""

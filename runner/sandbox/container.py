@@ -1,0 +1,186 @@
+"""One container, from its creation to the last trace of it."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from runner.clock import Clock
+from runner.errors import ImageError, SandboxError
+from runner.ports import WORKSPACE, Command, End, Ran
+from runner.sandbox.options import (
+    ENVIRONMENT,
+    Sealed,
+    create_arguments,
+    host_arguments,
+    labels,
+)
+from runner.sandbox.output import STDERR, Bounded, Frames
+
+KEPT_BYTES = 2 * 1024 * 1024  # of each stream
+_POLL_S = 0.5
+_END_S = 30  # what the engine gets to report a container's end once its output has ended
+
+ENGINE_FAULTS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+
+
+class Container:
+    """A sealed container that runs one command. Raises SandboxError when the engine does not play along."""
+
+    def __init__(self, client: docker.APIClient, sealed: Sealed, clock: Clock) -> None:
+        self._client = client
+        self._sealed = sealed
+        self._clock = clock
+        self._cancelled = threading.Event()
+
+    @property
+    def name(self) -> str:
+        return self._sealed.name
+
+    def create(self, volume_options: dict[str, str]) -> None:
+        """Make the volume and the container; what an earlier, dead attempt left under their names goes first."""
+        self.remove()
+        try:
+            self._client.create_volume(
+                self._sealed.volume,
+                driver="local",
+                driver_opts=volume_options,
+                labels=labels(self._sealed.spec, self._sealed.owner),
+            )
+            host_config = self._client.create_host_config(**host_arguments(self._sealed))
+            self._client.create_container(**create_arguments(self._sealed), host_config=host_config)
+        except docker.errors.ImageNotFound as error:
+            raise ImageError(
+                f"The engine has no image {self._sealed.spec.image}", hint="Build it: runner build-images"
+            ) from error
+        except ENGINE_FAULTS as error:
+            self._fail("create", error)
+
+    def run(self, command: Command) -> Ran:
+        """Run the command to its end, its deadline or its output limit. Blocks."""
+        began = self._clock.monotonic()
+        try:
+            stream = self._attach()
+            try:
+                self._client.start(self.name)
+                stream.sendall(_request(command))
+                pump = _Pump(self._clock, self._sealed.spec.timeout_s, self._sealed.spec.limits.output_bytes)
+                end = pump.drain(stream, self._cancelled, kill=self.kill)
+            finally:
+                stream.close()
+            exit_code, oom = self._result()
+        except ENGINE_FAULTS as error:
+            self._fail("run", error)
+        if self._cancelled.is_set():
+            end = End.CANCELLED
+        elif oom and end is End.EXITED:
+            end = End.OOM
+        return Ran(
+            end=end,
+            exit_code=exit_code,
+            stdout=pump.stdout.output(),
+            stderr=pump.stderr.output(),
+            duration_s=self._clock.monotonic() - began,
+        )
+
+    def cancel(self) -> None:
+        """End it from another thread; `run` then returns `End.CANCELLED`."""
+        self._cancelled.set()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill what runs; a container that does not run is left as it is."""
+        try:
+            self._client.kill(self.name)
+        except ENGINE_FAULTS:
+            return  # it has ended by itself, or `remove` will say what is wrong
+
+    def remove(self) -> None:
+        """Remove the container and its volume; nothing happens when they are not there."""
+        try:
+            _absent_is_fine(lambda: self._client.remove_container(self.name, force=True, v=True))
+            _absent_is_fine(lambda: self._client.remove_volume(self._sealed.volume))
+        except ENGINE_FAULTS as error:
+            self._fail("remove", error)
+
+    def _attach(self) -> socket.socket:
+        params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        raw = self._client.attach_socket(self.name, params=params)
+        stream = socket.fromfd(raw.fileno(), socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.settimeout(_POLL_S)
+        raw.close()
+        return stream
+
+    def _result(self) -> tuple[int, bool]:
+        exit_code = int(self._client.wait(self.name, timeout=_END_S)["StatusCode"])
+        state: dict[str, Any] = self._client.inspect_container(self.name)["State"]
+        return exit_code, bool(state["OOMKilled"])
+
+    def _fail(self, verb: str, error: Exception) -> NoReturn:
+        raise SandboxError(
+            f"The engine could not {verb} the sandbox of {self._sealed.spec.key}",
+            details=str(getattr(error, "explanation", None) or error),
+            hint="Ask the engine itself: docker info. `runner doctor` checks what a sandbox needs.",
+        ) from error
+
+
+class _Pump:
+    """Moves a container's output into bounded buffers and watches the limits meanwhile."""
+
+    def __init__(self, clock: Clock, timeout_s: float, output_bytes: int) -> None:
+        self.stdout = Bounded(KEPT_BYTES)
+        self.stderr = Bounded(KEPT_BYTES)
+        self._clock = clock
+        self._deadline = clock.monotonic() + timeout_s
+        self._output_bytes = output_bytes
+
+    def drain(self, stream: socket.socket, cancelled: threading.Event, *, kill: Callable[[], None]) -> End:
+        """Read to the end of the stream; a limit that is passed kills the container, and reading goes on."""
+        frames = Frames()
+        end = End.EXITED
+        while True:
+            passed = self._limit_passed()
+            if end is End.EXITED and passed is not None:
+                end = passed
+                kill()
+            if end is not End.EXITED and self._clock.monotonic() > self._deadline + _END_S:
+                raise SandboxError("The engine does not end a container that was killed")
+            if cancelled.is_set():
+                kill()
+            try:
+                data = stream.recv(1 << 16)
+            except TimeoutError:
+                continue
+            if not data:
+                return end
+            for number, chunk in frames.feed(data):
+                (self.stderr if number == STDERR else self.stdout).add(chunk)
+
+    def _limit_passed(self) -> End | None:
+        if self.stdout.total + self.stderr.total > self._output_bytes:
+            self._deadline = min(self._deadline, self._clock.monotonic())
+            return End.OUTPUT_LIMIT
+        return End.TIMEOUT if self._clock.monotonic() > self._deadline else None
+
+
+def _request(command: Command) -> bytes:
+    request = {
+        "argv": list(command.argv),
+        "env": {**ENVIRONMENT, **command.env},
+        "cwd": WORKSPACE,
+        "files": dict(command.files),
+        "git": True,
+    }
+    return json.dumps(request).encode() + b"\n"
+
+
+def _absent_is_fine(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except docker.errors.NotFound:
+        return

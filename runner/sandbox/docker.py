@@ -1,0 +1,162 @@
+"""Sandboxes on a Docker engine of this machine."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+import docker.errors
+from docker.utils import kwargs_from_env
+
+from runner.clock import Clock
+from runner.core.model import Commit
+from runner.errors import EngineError, SandboxError
+from runner.ports import Change, Command, Ran, SandboxSpec
+from runner.sandbox.container import ENGINE_FAULTS, Container
+from runner.sandbox.layer import Ignored, read_changes, read_content
+from runner.sandbox.options import LABEL, Sealed, container_name
+from runner.sandbox.overlay import Overlay
+
+SANDBOX_UID = 1000  # when we run as root; otherwise containers run as ourselves
+
+_TIMEOUT_S = 60
+
+
+def sandbox_uid() -> int:
+    """The user that sandboxed commands run as: never root."""
+    return os.getuid() or SANDBOX_UID
+
+
+def connect() -> docker.APIClient:
+    """A client for the engine that DOCKER_HOST names, or the local one. Raises EngineError when none answers."""
+    try:
+        client = docker.APIClient(**kwargs_from_env(), version="auto", timeout=_TIMEOUT_S)
+        client.ping()
+    except ENGINE_FAULTS as error:
+        raise EngineError(
+            "No container engine answers",
+            details=str(error),
+            hint="Start Docker, or join the group that may use it. On Debian and Ubuntu, as root: images/engine.sh",
+        ) from error
+    return client
+
+
+class DockerSandbox:
+    """A container over a checkout, and the layer it leaves."""
+
+    def __init__(self, container: Container, overlay: Overlay, *, max_bytes: int, ignored: Ignored) -> None:
+        self._container = container
+        self._overlay = overlay
+        self._max_bytes = max_bytes
+        self._ignored = ignored
+
+    def run(self, command: Command) -> Ran:
+        """See ports.Sandbox. Afterwards the container is gone, and nothing writes to the layer any more."""
+        try:
+            return self._container.run(command)
+        finally:
+            self._container.remove()
+
+    def changes(self) -> Sequence[Change]:
+        return read_changes(self._overlay, max_bytes=self._max_bytes, ignored=self._ignored)
+
+    def content(self, change: Change) -> bytes:
+        return read_content(self._overlay, change)
+
+
+class DockerSandboxes:
+    """See ports.Sandboxes."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        scratch: Path,
+        git_base: Callable[[Commit], Path],
+        ignored: Ignored,
+        clock: Clock,
+    ) -> None:
+        self._owner = owner
+        self._scratch = scratch
+        self._git_base = git_base
+        self._ignored = ignored
+        self._clock = clock
+        self._clients = threading.local()
+        self._lock = threading.Lock()
+        self._open: set[Container] = set()
+        self._stopped = False
+
+    @contextmanager
+    def open(self, spec: SandboxSpec) -> Iterator[DockerSandbox]:
+        name = container_name(spec)
+        overlay = Overlay(spec.worktree, self._scratch / name)
+        sealed = Sealed(
+            name=name,
+            volume=name,
+            uid=sandbox_uid(),
+            git_base=self._git_base(spec.base),
+            owner=self._owner,
+            spec=spec,
+        )
+        container = Container(self._client(), sealed, self._clock)
+        try:
+            container.remove()
+            _make_scratch(overlay)
+            container.create(overlay.driver_options())
+            self._register(container)
+            yield DockerSandbox(container, overlay, max_bytes=spec.limits.file_bytes, ignored=self._ignored)
+        finally:
+            with self._lock:
+                self._open.discard(container)
+            container.remove()
+            overlay.remove()
+
+    def cancel(self) -> None:
+        """Kill every sandbox that runs, and every one that is opened from now on."""
+        with self._lock:
+            self._stopped = True
+            running = list(self._open)
+        for container in running:
+            container.cancel()
+
+    def reap(self) -> list[str]:
+        """Remove the containers and volumes that an earlier process of the same owner left; their names."""
+        client = self._client()
+        ours = {"label": f"{LABEL}.owner={self._owner}"}
+        try:
+            containers = client.containers(all=True, filters=ours)
+            for found in containers:
+                client.remove_container(found["Id"], force=True, v=True)
+            volumes = client.volumes(filters=ours)["Volumes"] or []
+            for volume in volumes:
+                client.remove_volume(volume["Name"], force=True)
+        except ENGINE_FAULTS as error:
+            raise EngineError("Could not remove the containers of a dead run", details=str(error)) from error
+        return [found["Names"][0].lstrip("/") for found in containers]
+
+    def _register(self, container: Container) -> None:
+        with self._lock:
+            self._open.add(container)
+            stopped = self._stopped
+        if stopped:
+            container.cancel()
+
+    def _client(self) -> docker.APIClient:
+        if not hasattr(self._clients, "client"):
+            self._clients.client = connect()
+        client: docker.APIClient = self._clients.client
+        return client
+
+
+def _make_scratch(overlay: Overlay) -> None:
+    """A fresh scratch folder: a layer that was mounted once is never mounted again."""
+    try:
+        if overlay.scratch.exists():
+            overlay.remove()
+        overlay.make(sandbox_uid())
+    except OSError as error:
+        shutil.rmtree(overlay.scratch, ignore_errors=True)
+        raise SandboxError("Could not make the scratch folder of a sandbox", details=str(error)) from error

@@ -1,0 +1,1 @@
+"""Checkouts of workstreams, and the commits that are made of what sandboxes leave behind."""

@@ -1,0 +1,69 @@
+"""What a run takes from the target repository and hands back to it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from runner.core.model import Commit, RunId, WsId
+from runner.errors import GitError, RepositoryError
+from runner.git import Repository
+from runner.ports import Base, CommitInfo, NoBase
+from runner.worktree.checkout import COMMITTER, GitWorktrees
+from runner.worktree.merge import Conflict, merge
+
+
+class GitResults:
+    """See ports.Results. `replaced` are branches of earlier runs that the user allows to be moved."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        worktrees: GitWorktrees,
+        *,
+        run_id: RunId,
+        base: Commit,
+        started_at: datetime,
+        replaced: Mapping[str, Commit],
+    ) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+        self._run_id = run_id
+        self._base = base
+        self._started_at = started_at
+        self._replaced = replaced
+
+    def base_of(self, ws_id: WsId, candidates: Sequence[Commit]) -> Base | NoBase:
+        message = f"Merge the dependencies of {ws_id}\n\nRun-Id: {self._run_id}\nWorkstream: {ws_id}\n"
+        author = f"{COMMITTER[0]} <{COMMITTER[1]}>"
+        info = CommitInfo(message=message, author=author, date=self._started_at)
+        made = merge(self._repository.plumbing, list(candidates) or [self._base], info)
+        if isinstance(made, Conflict):
+            paths = ", ".join(made.paths)
+            return NoBase(f"the results of its dependencies conflict in {paths}")
+        return Base(made, self._repository.tree(made))
+
+    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit) -> None:
+        ref = f"refs/heads/{branch}"
+        old = self._replaced.get(branch)
+        if self._repository.ref(ref) != candidate:
+            if old is not None:
+                self._save(f"{self._salvage(ws_id)}-replaced", old)
+            try:
+                self._repository.set_ref(ref, candidate, old=old)
+            except GitError as error:
+                raise RepositoryError(
+                    f"The branch {branch} was made or moved by someone else during the run",
+                    details=error.details,
+                ) from error
+        self._worktrees.remove(ws_id)
+
+    def keep(self, ws_id: WsId, *, base: Commit | None, candidate: Commit | None) -> str:
+        if candidate is not None and candidate != base:
+            self._save(self._salvage(ws_id), candidate)
+        path = self._worktrees.path(ws_id)
+        return str(path) if path.exists() else ""
+
+    def _salvage(self, ws_id: WsId) -> str:
+        return f"refs/runner/salvage/{self._run_id}/{ws_id}"
+
+    def _save(self, ref: str, commit: Commit) -> None:
+        self._repository.set_ref(ref, commit, old=self._repository.ref(ref))

@@ -1,0 +1,3 @@
+"""Sums up working hours kept in a plain text file."""
+
+__version__ = "0.4.0"

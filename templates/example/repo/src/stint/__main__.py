@@ -1,0 +1,5 @@
+import sys
+
+from stint.cli import main
+
+sys.exit(main())
