@@ -185,9 +185,11 @@ def make_io(task: Task, root: Path) -> Any:
 
         def confirm_ask(self, question: str, *_: Any, subject: str | None = None, **__: Any) -> bool:
             inside = root in (root / (subject or "")).resolve().parents
-            if question in EDIT_QUESTIONS and task.unlisted == "allow" and inside:
+            if question not in EDIT_QUESTIONS:
+                return False
+            if task.unlisted == "allow" and inside:
                 return True
-            self.refused.append(f"{question} {subject or ''}".strip())
+            self.refused.append(subject or "")
             return False
 
         def tool_error(self, message: str = "", **options: Any) -> None:
@@ -195,21 +197,11 @@ def make_io(task: Task, root: Path) -> Any:
             super().tool_error(message, **options)
 
         def write_text(self, filename: str, content: str, *args: Any, **options: Any) -> None:
-            if not is_text(content):
-                raise ValueError(f"The new text of {filename} holds characters that do not exist.")
+            content.encode("utf-8")  # half a surrogate pair: fail before the file is emptied, not after
             self.newline = "\r\n" if has_crlf(Path(filename)) else "\n"
             super().write_text(filename, content, *args, **options)
 
     return WorkerIO()
-
-
-def is_text(content: str) -> bool:
-    """Whether it can be written: models' answers may hold half a surrogate pair."""
-    try:
-        content.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def has_crlf(path: Path) -> bool:

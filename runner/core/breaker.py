@@ -102,7 +102,7 @@ def oscillation(history: Sequence[StepResult], threshold: int) -> Trip | None:
 
 
 def _checks(history: Sequence[StepResult]) -> list[StepResult]:
-    return [result for result in history if not result.key.step.is_agent]
+    return [result for result in history if not result.key.step.is_agent and result.outcome not in UNCHARGED]
 
 
 def _name(key: AttemptKey) -> str:

@@ -1,6 +1,11 @@
-"""Questions about who depends on whom. A graph maps each node to the nodes it depends on, all of them in it."""
+"""Questions about who depends on whom.
+
+A graph maps each node to the nodes it depends on, which are all in it. Only the first two questions
+make sense of a graph with cycles.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
 from runner.core.model import WsId
@@ -18,8 +23,19 @@ def find_cycle(graph: Graph) -> tuple[WsId, ...] | None:
 
 
 def topological_order(graph: Graph) -> list[WsId]:
-    """Every node after those it depends on; the same for the same graph. Raises CycleError."""
-    return list(TopologicalSorter(graph).static_order())
+    """Every node after those it depends on; the same for the same graph.
+
+    Nodes on a cycle, and those behind one, are left out.
+    """
+    sorter = TopologicalSorter(graph)
+    with suppress(CycleError):
+        sorter.prepare()
+    order: list[WsId] = []
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        order.extend(ready)
+        sorter.done(*ready)
+    return order
 
 
 def dependants(graph: Graph) -> dict[WsId, list[WsId]]:

@@ -91,7 +91,10 @@ def _candidates(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _head(pattern: str) -> str:
     """The text that every match begins with."""
-    return "" if _floats(pattern) else _PLAIN.match(normal(pattern).strip("/"))[0].replace("\\", "")
+    if _floats(pattern):
+        return ""
+    plain = re.split(r"(?<!\\)[*?\[]", normal(pattern).strip("/"), maxsplit=1)[0]
+    return re.sub(r"\\(.)", r"\1", plain)
 
 
 def _tail(pattern: str) -> str | None:
@@ -183,7 +186,8 @@ def _common_char(one: Chars, other: Chars) -> str | None:
         return char if char in one and char in other else None
     ranges = one.ranges + other.ranges
     edges = [low for low, _ in ranges] + [chr(min(ord(high) + 1, 0x10FFFF)) for _, high in ranges]
-    return next((char for char in (*edges, *_USUAL, ".") if char in one and char in other and char), None)
+    shared = [char for char in (*edges, *_USUAL) if char in one and char in other]
+    return min(shared, key=lambda char: char == ".", default=None)
 
 
 _USUAL = "x" + ascii_letters + digits + punctuation + " \xa0"

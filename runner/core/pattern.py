@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Control characters, and the stand-ins for bytes that are no Unicode: in no name that is accepted.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,12 @@ class Chars:
     def __contains__(self, char: str) -> bool:
         listed = any(low <= char <= high for low, high in self.ranges)
         return listed != self.negated and char != "/" and not CONTROL.match(char)
+
+    @property
+    def single(self) -> str | None:
+        """The character, when there is just one."""
+        low, high = self.ranges[0] if len(self.ranges) == 1 and not self.negated else ("", None)
+        return low if low == high else None
 
 
 class Wild(Enum):
@@ -68,9 +75,8 @@ def literal(segment: str) -> str | None:
     """The one name that a segment matches; None when it holds a wildcard."""
     if not _MAGIC.search(segment):
         return segment
-    atoms = parse_name(segment)
-    chars = [atom.ranges[0][0] for atom in atoms if isinstance(atom, Chars) and _is_single(atom)]
-    return "".join(chars) if len(chars) == len(atoms) else None
+    chars = [None if isinstance(atom, Wild) else atom.single for atom in parse_name(segment)]
+    return None if None in chars else "".join(filter(None, chars))
 
 
 def is_git_name(name: str) -> bool:
@@ -110,10 +116,6 @@ def _ranges(text: str) -> tuple[tuple[str, str], ...]:
         if low > high or low <= "/" <= high:
             raise PatternError(f"has the range '{low}-{high}', which runs backwards or over a '/'")
     return ranges
-
-
-def _is_single(atom: Chars) -> bool:
-    return not atom.negated and len(atom.ranges) == 1 and atom.ranges[0][0] == atom.ranges[0][1]
 
 
 _MAGIC = re.compile(r"[*?\[\\]")

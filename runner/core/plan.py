@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from itertools import islice
 
 from runner.core.graph import Graph, dependants, find_cycle, order_test, reachable, topological_order
 from runner.core.model import Bundle, Severity, WsId
@@ -50,7 +49,9 @@ class Problem:
 
     def __str__(self) -> str:
         place = self.path if self.line is None else f"line {self.line}, column {self.column}"
-        return f"{self.file}: {place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        mark = "" if self.severity is Severity.ERROR else f"{self.severity}: "
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}: {place}: {mark}{self.message}{hint}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,31 +180,32 @@ def reads_as_prose(command: str) -> bool:
     return words[0][0].isupper() or not _TELLING.isdisjoint(map(str.lower, plain))
 
 
-_TELLING = frozenset("the a an is are be should must when that returns passes works".split())
+_TELLING = frozenset(
+    ("the", "a", "an", "is", "are", "should", "must", "when", "that", "returns", "passes", "works")
+)
 
 
 def _overlaps(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
-    sound = _sound(graph)
-    scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in topological_order(sound) if ws in firsts]
-    seen: set[frozenset[WsId]] = set()
-    found = (
-        clash
-        for clash in overlaps(scopes, order_test(sound))
-        if not (
-            frozenset((clash.first, clash.second)) in seen or seen.add(frozenset((clash.first, clash.second)))
-        )
-    )
-    yield from (_overlap_problem(firsts, clash) for clash in islice(found, MOST_OVERLAPS))
+    sure = _sure_part(graph)
+    scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in sure if ws in firsts]
+    clashes: dict[frozenset[WsId], Overlap] = {}
+    for clash in overlaps(scopes, order_test(sure)):
+        clashes.setdefault(frozenset((clash.first, clash.second)), clash)
+        if len(clashes) == MOST_OVERLAPS:
+            break
+    for clash in clashes.values():
+        yield _overlap_problem(firsts, clash)
+    if len(clashes) == MOST_OVERLAPS:
+        some = next(iter(firsts.values()))
+        yield some.problem("", f"only the first {MOST_OVERLAPS} overlaps of the plan are listed")
 
 
-def _sound(graph: Graph) -> dict[WsId, list[WsId]]:
-    """The part of the graph in which the order is sure: neither cycles nor unknown ids above."""
-    doubtful = {ws for ws, needs in graph.items() if any(need not in graph for need in needs)}
-    for cycle in _find_cycles(graph):
-        doubtful |= set(cycle)
+def _sure_part(graph: Graph) -> Graph:
+    """The workstreams whose order is certain, in that order: no cycle and no unknown id comes before them."""
     known = _known_edges(graph)
-    doubtful = reachable(dependants(known), doubtful)
-    return {ws: needs for ws, needs in known.items() if ws not in doubtful}
+    guesses = [ws for ws, needs in graph.items() if any(need not in graph for need in needs)]
+    doubtful = reachable(dependants(known), guesses)
+    return {ws: known[ws] for ws in topological_order(known) if ws not in doubtful}
 
 
 def _usable_patterns(bundle: Bundle) -> list[str]:

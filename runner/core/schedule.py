@@ -3,24 +3,27 @@
 from collections.abc import Mapping
 from heapq import heappop, heappush
 
-from runner.core.graph import Graph, dependants
+from runner.core.graph import Graph, dependants, longest_paths
 from runner.core.model import WsId
 
 
 class Schedule:
     """A run's plan as it empties: `take` what may start, tell how it came out with `done` or `ended`.
 
-    Among the ready the highest priority goes first, then plan order. A resumed run tells of what came out
-    earlier before it takes anything. Telling of a workstream twice, or of a blocked one, raises KeyError.
+    Among the ready the highest priority goes first (by default: the longest chain that waits for it), then
+    plan order. A resumed run tells of what came out earlier before it takes anything. Telling of a workstream
+    twice, or of a blocked one, raises KeyError.
     """
 
-    def __init__(self, graph: Graph, priorities: Mapping[WsId, int]) -> None:
+    def __init__(self, graph: Graph, priorities: Mapping[WsId, int] | None = None) -> None:
+        priorities = longest_paths(graph) if priorities is None else priorities
         self._dependants = dependants(graph)
         self._missing = {ws: len(set(needs)) for ws, needs in graph.items()}
         self._rank = {ws: (-priorities[ws], place) for place, ws in enumerate(graph)}
         self._open = set(graph)  # of which nobody has told yet
         self._waiting = set(graph)  # not taken, and not told of
         self._ready: list[tuple[tuple[int, int], WsId]] = []
+        self._news: list[WsId] = []
         for ws in graph:
             self._offer(ws)
 
@@ -28,6 +31,11 @@ class Schedule:
     def is_finished(self) -> bool:
         """Whether every workstream came out or is blocked."""
         return not self._open
+
+    def newly_ready(self) -> list[WsId]:
+        """Those that became ready since this was last asked and are not taken yet."""
+        news, self._news = self._news, []
+        return [ws for ws in news if ws in self._waiting]
 
     def take(self) -> WsId | None:
         """The next workstream that may start, or None while none may. It is offered once."""
@@ -59,6 +67,7 @@ class Schedule:
     def _offer(self, ws: WsId) -> None:
         if not self._missing[ws] and ws in self._waiting:
             heappush(self._ready, (self._rank[ws], ws))
+            self._news.append(ws)
 
     def _settle(self, ws: WsId) -> None:
         self._open.remove(ws)

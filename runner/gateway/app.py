@@ -117,7 +117,8 @@ class _Door:
                 return RelayedStream(reply, self._note)
             case NoAnswer(reason=reason, timed_out=timed_out):
                 self._note(Call(status=504 if timed_out else 0, error=reason))
-                return _error(504 if timed_out else 502, error_body(reason))
+                # Why is for people: the agent need not learn the upstream's address.
+                return _error(504 if timed_out else 502, error_body("the model's endpoint gave no answer"))
             case Answer(status=200, body=body):
                 usage = _usage(body)
                 self._note(Call(status=200, tokens_in=usage.tokens_in, tokens_out=usage.tokens_out))

@@ -1,6 +1,6 @@
 """Builds the images that are not there yet, and records what they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +49,7 @@ def build_images(
     say: Say,
     log: Say,
     force: bool = False,
+    definitions: Sequence[ImageDef] = IMAGES,
 ) -> list[BuiltImage]:
     """Build every image whose inputs changed, and write the lock file. Without a change nothing is done.
 
@@ -60,7 +61,7 @@ def build_images(
     with engine() as client:
         host = _Host(client=client, images_dir=images_dir, env=env, say=say, log=log, force=force)
         bases: dict[str | None, Base] = {None: _debian(host, base_ref)}
-        for definition in IMAGES:
+        for definition in definitions:
             base = bases[definition.parent]
             inputs = inputs_sha256(images_dir / definition.folder, parent_id=base.id)
             built = force or not _is_there(client, definition, inputs)

@@ -6,7 +6,7 @@ import configparser
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,9 +29,9 @@ _PIP_SETTING = re.compile(r"(?P<section>[^.]+)\.(?P<name>[^=]+)=(?P<value>.+)")
 _PIP_PRECEDENCE = ("global", "install", ":env:")
 
 
-def find_client(env: Mapping[str, str]) -> str:
+def find_client(env: Mapping[str, str], *, beyond_path: Sequence[str] = ("/usr/bin",)) -> str:
     """The first docker client that can build with BuildKit. Raises ImageError when there is none."""
-    folders = dict.fromkeys([*os.get_exec_path(dict(env)), "/usr/bin"])
+    folders = dict.fromkeys([*os.get_exec_path(dict(env)), *beyond_path])
     clients = [
         str(Path(folder, "docker")) for folder in folders if os.access(Path(folder, "docker"), os.X_OK)
     ]

@@ -30,8 +30,7 @@ def engine() -> Iterator[DockerClient]:
         raise EngineError(
             "The container engine does not answer",
             details=str(error),
-            hint="Install and start Docker (try: docker info), or set DOCKER_HOST. "
-            "As root on Debian or Ubuntu `./justw _engine` does it.",
+            hint="Start Docker, or join the group that may use it. On Debian and Ubuntu, as root: images/engine.sh",
         ) from error
     try:
         yield client

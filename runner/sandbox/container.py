@@ -3,7 +3,8 @@
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import docker
@@ -65,14 +66,11 @@ class Container:
         """Run the command to its end, its deadline or its output limit. Blocks."""
         began = self._clock.monotonic()
         try:
-            stream = self._attach()
-            try:
+            with self._attached() as stream:
                 self._client.start(self.name)
-                stream.sendall(_request(command))
                 pump = _Pump(self._clock, self._sealed.spec.timeout_s, self._sealed.spec.limits.output_bytes)
+                _send(stream, _request(command))
                 end = pump.drain(stream, self._cancelled, kill=self.kill)
-            finally:
-                stream.close()
             exit_code, oom = self._result()
         except ENGINE_FAULTS as error:
             self._fail("run", error)
@@ -108,13 +106,18 @@ class Container:
         except ENGINE_FAULTS as error:
             self._fail("remove", error)
 
-    def _attach(self) -> socket.socket:
+    @contextmanager
+    def _attached(self) -> Iterator[socket.socket]:
+        """The container's streams. Closing them closes its standard input, which ends what still runs."""
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         raw = self._client.attach_socket(self.name, params=params)
-        stream = socket.fromfd(raw.fileno(), socket.AF_UNIX, socket.SOCK_STREAM)
+        stream: socket.socket = raw._sock  # docker-py hands out a wrapper that cannot time out
         stream.settimeout(_POLL_S)
-        raw.close()
-        return stream
+        try:
+            yield stream
+        finally:
+            raw.close()
+            stream.close()
 
     def _result(self) -> tuple[int, bool]:
         exit_code = int(self._client.wait(self.name, timeout=_END_S)["StatusCode"])
@@ -143,29 +146,36 @@ class _Pump:
         """Read to the end of the stream; a limit that is passed kills the container, and reading goes on."""
         frames = Frames()
         end = End.EXITED
+        killer: threading.Thread | None = None
         while True:
-            passed = self._limit_passed()
-            if end is End.EXITED and passed is not None:
-                end = passed
-                kill()
-            if end is not End.EXITED and self._clock.monotonic() > self._deadline + _END_S:
+            if killer is None:
+                end = self._passed(cancelled)
+                if end is not End.EXITED:
+                    # Beside the reading: the engine ends a container only once its output has been taken.
+                    killer = threading.Thread(target=kill, name="kill")
+                    killer.start()
+                    self._deadline = self._clock.monotonic() + _END_S
+            elif self._clock.monotonic() > self._deadline:
                 raise SandboxError("The engine does not end a container that was killed")
-            if cancelled.is_set():
-                kill()
             try:
                 data = stream.recv(1 << 16)
             except TimeoutError:
                 continue
             if not data:
-                return end
+                break
             for number, chunk in frames.feed(data):
                 (self.stderr if number == STDERR else self.stdout).add(chunk)
+        if killer is not None:
+            killer.join()
+        return end
 
-    def _limit_passed(self) -> End | None:
+    def _passed(self, cancelled: threading.Event) -> End:
+        """Which limit has been passed; `End.EXITED` when none has."""
+        if cancelled.is_set():
+            return End.CANCELLED
         if self.stdout.total + self.stderr.total > self._output_bytes:
-            self._deadline = min(self._deadline, self._clock.monotonic())
             return End.OUTPUT_LIMIT
-        return End.TIMEOUT if self._clock.monotonic() > self._deadline else None
+        return End.TIMEOUT if self._clock.monotonic() > self._deadline else End.EXITED
 
 
 def _request(command: Command) -> bytes:
@@ -177,6 +187,14 @@ def _request(command: Command) -> bytes:
         "git": True,
     }
     return json.dumps(request).encode() + b"\n"
+
+
+def _send(stream: socket.socket, request: bytes) -> None:
+    """Hand over the request; a container that died before it took all of it shows why by its exit code."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        stream.settimeout(_END_S)
+        stream.sendall(request)
+    stream.settimeout(_POLL_S)
 
 
 def _absent_is_fine(act: Callable[[], object]) -> None:

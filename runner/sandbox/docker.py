@@ -84,7 +84,7 @@ class DockerSandboxes:
         self._git_base = git_base
         self._ignored = ignored
         self._clock = clock
-        self._clients = threading.local()
+        self._clients: dict[int, docker.APIClient] = {}
         self._lock = threading.Lock()
         self._open: set[Container] = set()
         self._stopped = False
@@ -144,11 +144,23 @@ class DockerSandboxes:
         if stopped:
             container.cancel()
 
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
     def _client(self) -> docker.APIClient:
-        if not hasattr(self._clients, "client"):
-            self._clients.client = connect()
-        client: docker.APIClient = self._clients.client
-        return client
+        """One client for each thread: docker-py shares a connection's state between calls."""
+        thread = threading.get_ident()
+        with self._lock:
+            known = self._clients.get(thread)
+        if known is None:
+            known = connect()
+            with self._lock:
+                self._clients[thread] = known
+        return known
 
 
 def _make_scratch(overlay: Overlay) -> None:

@@ -23,7 +23,10 @@ def writing(path: Path) -> Iterator[Connection]:
     Raises StoreError when the file is no database of ours or a newer runner's, then and at any use later
     when SQLite cannot read or write it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, str(error)) from error
     # A deferred BEGIN that upgrades to writing later fails at once, however long it was told to wait.
     engine = _engine(path, lambda: _connect_writing(path), begin="BEGIN IMMEDIATE")
     with engine.connect() as connection:
@@ -50,9 +53,13 @@ def reading(path: Path) -> Iterator[Connection]:
 
 def _connect_writing(path: Path) -> sqlite3.Connection:
     connection = _connect(path, mode="rwc")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits with the power
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose the last commits with the power
+        connection.execute("PRAGMA foreign_keys = ON")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -70,9 +77,10 @@ def _engine(path: Path, connect: Callable[[], sqlite3.Connection], *, begin: str
         connection.exec_driver_sql(begin)
 
     @event.listens_for(engine, "handle_error")
-    def explain(context: ExceptionContext) -> None:
-        if not isinstance(context.original_exception, _OUR_BUGS):
-            context.chained_exception = _unusable(path, str(context.original_exception))
+    def explain(context: ExceptionContext) -> StoreError | None:
+        fault = context.original_exception
+        is_the_file = isinstance(fault, sqlite3.Error) and not isinstance(fault, _OUR_BUGS)
+        return _unusable(path, str(fault)) if is_the_file else None
 
     return engine
 

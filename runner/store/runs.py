@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from runner.clock import Clock, iso
+from runner.core.digest import plan_sha256
 from runner.core.events import Event, EventType
 from runner.core.faults import Fault, faults
 from runner.core.model import (
@@ -24,6 +25,7 @@ from runner.core.model import (
     WsId,
     WsStatus,
 )
+from runner.core.plan import Plan
 from runner.core.transitions import check_run, check_workstream
 from runner.errors import IllegalTransitionError
 from runner.store import statements
@@ -63,10 +65,9 @@ class Store:
     def create_run(
         self,
         run_id: RunId,
-        bundles: Sequence[Bundle],
+        plan: Plan,
         *,
         base_commit: Commit,
-        plan_sha256: str,
         metadata: Mapping[str, object] = _NOTHING,
     ) -> None:
         """Record a run and its workstreams, all `pending`, with the whole plan."""
@@ -75,20 +76,18 @@ class Store:
             "run_id": run_id,
             "status": RunStatus.PENDING.value,
             "base_commit": base_commit,
-            "plan_sha256": plan_sha256,
+            "plan_sha256": plan_sha256(plan),
             "created_at": now,
             "updated_at": now,
             "metadata_json": json.dumps(dict(metadata)),
         }
-        facts = {"base_commit": base_commit, "workstreams": len(bundles)}
+        facts = {"base_commit": base_commit, "workstreams": len(plan)}
         trail = [Event(type=EventType.RUN_CREATED, run_id=run_id, payload=facts)]
-        trail += [
-            Event(type=EventType.WORKSTREAM_CREATED, run_id=run_id, ws_id=bundle.id) for bundle in bundles
-        ]
+        trail += [Event(type=EventType.WORKSTREAM_CREATED, run_id=run_id, ws_id=bundle.id) for bundle in plan]
         with self.transaction():
             self._connection.execute(statements.ADD_RUN, run)
-            if bundles:
-                rows = [_workstream(run_id, bundle, now) for bundle in bundles]
+            if len(plan):
+                rows = [_workstream(run_id, bundle, now) for bundle in plan]
                 self._connection.execute(statements.ADD_WORKSTREAM, rows)
             self._add_events(trail, now)
 

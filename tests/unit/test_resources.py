@@ -34,7 +34,7 @@ def test_a_wheel_carries_every_file_and_finds_its_own(tmp_path: Path) -> None:
     subprocess.run([*uv, "pip", "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
 
     shipped = ["config/runner.toml", "config/tool_profiles.json", "schema/tool_profiles.schema.json"]
-    shipped += ["images/base/Dockerfile", "templates/prompts"]
+    shipped += ["images/base/Dockerfile", "templates"]
     code = f"from runner.resources import resource\nfor name in {shipped}: print(resource(name))"
     told = subprocess.run(
         [sys.executable, "-c", code],

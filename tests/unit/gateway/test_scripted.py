@@ -1,0 +1,110 @@
+import asyncio
+import json
+
+import pytest
+
+from runner.core.model import WsId
+from runner.gateway.script import Script
+from runner.gateway.scripted import ScriptedUpstream
+from runner.gateway.upstream import Answer, NoAnswer, Stream, StreamBrokenError
+from tests.unit.gateway.stub import WS, chat, everything
+
+
+def script(*answers, **more):
+    return Script.model_validate({"answers": [{"workstream": WS} | answer for answer in answers], **more})
+
+
+def ask(upstream, request=None, ws_id=WS):
+    return asyncio.run(upstream.complete(ws_id, request or chat()))
+
+
+def said(reply):
+    assert isinstance(reply, Answer)
+    return json.loads(reply.body)["choices"][0]["message"]["content"]
+
+
+def test_answers_come_in_the_order_of_the_workstream():
+    other = WsId("other")
+    upstream = ScriptedUpstream(
+        script({"content": "one"}, {"content": "uno", "workstream": other}, {"content": "two"})
+    )
+    assert [said(ask(upstream)), said(ask(upstream, ws_id=other)), said(ask(upstream))] == ["one", "uno", "two"]
+
+
+def test_a_used_up_script_says_which_answer_is_missing():
+    upstream = ScriptedUpstream(script({"content": "one"}, {"status": 500}))
+    ask(upstream)
+    ask(upstream)
+    reply = ask(upstream)
+    assert reply.status == 404
+    assert json.loads(reply.body)["error"]["message"] == "the script has no answer 3 for add-parser"
+
+
+def test_an_answer_can_be_given_several_times():
+    upstream = ScriptedUpstream(script({"status": 503, "retry_after_s": 2, "times": 2}, {"content": "at last"}))
+    first, second, third = ask(upstream), ask(upstream), ask(upstream)
+    assert (first.status, first.retry_after_s, second.status) == (503, 2.0, 503)
+    assert said(third) == "at last"
+
+
+def test_usage_is_what_the_script_says_or_a_quarter_of_the_characters():
+    told = ask(ScriptedUpstream(script({"content": "x", "usage": {"prompt_tokens": 5, "completion_tokens": 6}})))
+    guessed = ask(ScriptedUpstream(script({"content": "x" * 40})))
+    assert json.loads(told.body)["usage"] == {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
+    assert json.loads(guessed.body)["usage"]["completion_tokens"] == 10
+
+
+def test_delays_are_the_answers_or_else_the_files():
+    slept = []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    upstream = ScriptedUpstream(
+        script({"content": "a"}, {"content": "b", "delay_s": 2}, {"content": "c", "delay_s": 0}, delay_s=1),
+        sleep=sleep,
+    )
+    for _ in range(3):
+        ask(upstream)
+    assert slept == [1, 2, 0]
+
+
+def test_a_dropped_connection_is_no_answer():
+    assert isinstance(ask(ScriptedUpstream(script({"drop": True}))), NoAnswer)
+    assert isinstance(ask(ScriptedUpstream(script({"drop": True, "content": "half"}))), NoAnswer)
+
+
+def events(reply):
+    assert isinstance(reply, Stream)
+    lines = asyncio.run(everything(reply.chunks)).decode().split("\n\n")
+    return [line.removeprefix("data: ") for line in lines if line]
+
+
+def test_a_stream_says_the_same_in_pieces():
+    text = "0123456789" * 9
+    *parts, usage, done = events(
+        ask(ScriptedUpstream(script({"content": text})), chat(stream=True, wants_usage=True))
+    )
+    choices = [json.loads(part)["choices"][0] for part in parts]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == text
+    assert [choice["finish_reason"] for choice in choices] == [None, None, None, "stop"]
+    assert json.loads(usage)["usage"]["completion_tokens"] == 22
+    assert done == "[DONE]"
+
+
+def test_a_stream_tells_its_usage_only_when_asked():
+    told = events(ask(ScriptedUpstream(script({"content": "hi"})), chat(stream=True)))
+    assert not any("usage" in event for event in told)
+
+
+def test_a_stream_can_break_half_way():
+    reply = ask(ScriptedUpstream(script({"content": "x" * 100, "drop": True})), chat(stream=True))
+    seen = []
+
+    async def read():
+        async for chunk in reply.chunks:
+            seen.append(json.loads(chunk.removeprefix(b"data: "))["choices"][0]["delta"]["content"])
+
+    with pytest.raises(StreamBrokenError):
+        asyncio.run(read())
+    assert "".join(seen) == "x" * 50
