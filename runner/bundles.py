@@ -1,6 +1,7 @@
 """Plans as people write them: JSON files in a folder, read and checked as a whole."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def check_plan(folder: Path) -> tuple[Plan | None, list[Problem]]:
         if not faults:
             placed.append(Placed(bundle=_bundle(entry), path=entry.path))
     problems += plan_problems(placed, _graph(entries))
-    problems.sort(key=lambda problem: problem.file)
+    problems.sort(key=_place)
     if any(problem.severity is Severity.ERROR for problem in problems):
         return None, problems
     return Plan(tuple(item.bundle for item in placed)), problems
@@ -57,6 +58,12 @@ def select(plan: Plan, only: Sequence[str]) -> Plan:
         )
     wanted = reachable(plan.graph, (WsId(name) for name in only))
     return Plan(tuple(bundle for bundle in plan if bundle.id in wanted))
+
+
+def _place(problem: Problem) -> tuple[str, list[int | str]]:
+    """Sorts as a reader goes through the files; numbers count as numbers."""
+    parts = re.split(r"(\d+)", problem.path)
+    return problem.file, [int(part) if part.isdecimal() else part for part in parts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +181,7 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         case "minimum" | "maximum" | "exclusiveMinimum":
             yield f"expected a number {_BOUNDS[error.validator]} {rule}, found {found}", ""
         case _:
-            yield f"{found} is not allowed", schema["description"]
+            yield f"{found} is not allowed", schema["description"].removesuffix(".")
 
 
 _TYPES = {
@@ -188,7 +195,7 @@ _BOUNDS = {"minimum": "from", "maximum": "up to", "exclusiveMinimum": "above"}
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value)
+    text = _printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -125,6 +125,11 @@ class Repository:
         pairs = (line.rsplit(" ", 1) for line in listed.splitlines())
         return {name: Commit(commit) for name, commit in pairs}
 
+    def checked_out(self) -> list[str]:
+        """Branches that a working tree of the repository has checked out."""
+        listed = self.git.items("worktree", "list", "--porcelain", "-z")
+        return [item.removeprefix("branch refs/heads/") for item in listed if item.startswith("branch ")]
+
     def files(self, commit: Commit) -> list[str]:
         """Every file of a commit, submodules left out."""
         entries = self.plumbing.items("ls-tree", "-r", "-z", commit)
@@ -220,6 +225,23 @@ def _make_plumbing(folder: Path, target: Git) -> None:
     shallow = target.git_dir / "shallow"
     if shallow.exists():  # a shallow clone's history ends there; without this git would look for the rest
         (folder / "shallow").write_bytes(shallow.read_bytes())
+
+
+def exclude(top: Path, folder: Path, *, env: Mapping[str, str]) -> bool:
+    """Keep a folder of the repository out of git, in this clone only; whether there was anything to do."""
+    if not folder.is_relative_to(top) or folder == top:
+        return False
+    pattern = f"/{folder.relative_to(top).as_posix()}/"
+    own = {name: value for name, value in env.items() if not name.startswith("GIT_")}
+    ask = ["git", "-C", str(top), "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"]
+    path = Path(run(ask, timeout_s=60, env=own).text)
+    text = path.read_text(errors="surrogateescape") if path.exists() else ""
+    if pattern in text.splitlines():
+        return False
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"{pattern}\n" if not text or text.endswith("\n") else f"\n{pattern}\n")
+    return True
 
 
 def version(env: Mapping[str, str]) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 from runner.checks.verdict import judge_acceptance, judge_tool
 from runner.clock import Clock
@@ -48,7 +47,7 @@ from runner.ports import (
     Worktrees,
     total,
 )
-from runner.profiles import default_checks, expand
+from runner.profiles import default_checks, expand, matching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +234,7 @@ class _Attempt:
         verdicts: list[tuple[Outcome, tuple[Finding, ...]]] = []
         for name in names:
             profile = work.profiles[name]
-            files = _files_for(profile, changed)
+            files = matching(profile, changed)
             if profile.files != "none" and not files:
                 continue
             command = Command(argv=expand(profile, files), env=profile.env)
@@ -308,12 +307,6 @@ class _Attempt:
         key = self.job.key
         told = {"step": key.step, "attempt": key.attempt, **payload}
         self.emit(Event(type=kind, run_id=key.run_id, ws_id=key.ws_id, payload=told))
-
-
-def _files_for(profile: ToolProfile, changed: Sequence[str]) -> list[str]:
-    if profile.files == "none":
-        return []
-    return [path for path in changed if not profile.extensions or Path(path).suffix in profile.extensions]
 
 
 _EVENT_OF_END = {End.EXITED: EventType.TOOL_FINISHED, End.TIMEOUT: EventType.TOOL_TIMEOUT}

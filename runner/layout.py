@@ -26,6 +26,16 @@ class StateLayout:
         return self.root / "scratch"
 
     @property
+    def plumbing(self) -> Path:
+        """The git directory in which objects are read and written (runner.git says why)."""
+        return self.root / "git"
+
+    @property
+    def bases(self) -> Path:
+        """The private git directories of sandboxes, by base commit."""
+        return self.root / "bases"
+
+    @property
     def reports(self) -> Path:
         return self.root / "reports"
 

@@ -6,6 +6,7 @@ from runner.checks.finding import Printed, found, last_lines
 from runner.checks.linters import codespell, mypy, ruff, shellcheck, yamllint
 from runner.checks.pytest_output import pytest
 from runner.core.model import Finding
+from runner.errors import ConfigError
 
 # From a tool's name and what it printed. A parser never raises; it is asked only about a tool that failed.
 Parser = Callable[[str, Printed], tuple[Finding, ...]]
@@ -27,3 +28,13 @@ PARSERS: Mapping[str, Parser] = {
     "text": text,
     "yamllint": yamllint,
 }
+
+
+def parser_of(name: str) -> Parser:
+    """The parser of that name. Raises ConfigError when there is none."""
+    if name not in PARSERS:
+        raise ConfigError(
+            f"There is no parser {name!r} for the output of tools",
+            hint=f"A tool profile's `parser` is one of: {', '.join(PARSERS)}.",
+        )
+    return PARSERS[name]

@@ -9,7 +9,8 @@ from runner.core.model import Finding
 
 NO_TESTS_COLLECTED = 5  # pytest's exit code
 
-_SUMMARY = re.compile(r"=+ short test summary info =+")
+# Where the list of failures begins; in a long output its heading may be among what was dropped.
+_SUMMARY = re.compile(r"=+ short test summary info =+|\[\.\.\. \d+ bytes dropped \.\.\.\]")
 _FAILED = re.compile(r"(?P<kind>FAILED|ERROR) (?P<test>\S[^\[]*?(?:\[.*?\])?)(?: - (?P<message>.*))?")
 _SECTION = re.compile(r"_+ (?P<title>(?!_ ).+?) _+")  # not the `_ _ _` between the frames of a traceback
 _END_OF_SECTIONS = re.compile(r"=+ .+ =+|-+ Captured .+ -+")
@@ -31,11 +32,11 @@ def pytest(tool: str, printed: Printed) -> tuple[Finding, ...]:
     if printed.exit_code == NO_TESTS_COLLECTED:
         return (found(tool, "no_tests", "no tests were collected: nothing has been shown"),)
     report = lines(printed.stdout)
-    headers = [number for number, line in enumerate(report) if _SUMMARY.fullmatch(line)]
-    if not headers:
+    starts = [number for number, line in enumerate(report) if _SUMMARY.fullmatch(line)]
+    if not starts:
         return ()
-    sections = _sections(report[: headers[-1]])
-    summary = (_FAILED.fullmatch(line) for line in report[headers[-1] :])
+    sections = _sections(report[: starts[-1]])
+    summary = (_FAILED.fullmatch(line) for line in report[starts[-1] :])
     return tuple(_finding(tool, match, sections) for match in summary if match)
 
 
@@ -47,10 +48,16 @@ def _finding(tool: str, match: re.Match[str], sections: _Sections) -> Finding:
     path, _, name = test.partition("::")
     titled = sections.get((kind, _title(name) or path), [])
     section = titled.pop(0) if titled else []
-    # pytest cuts its summary to the terminal's width, so the traceback's own lines are preferred.
-    message = _error_lines(section) or match["message"] or "failed"
-    first = message.splitlines()[0]
-    return found(tool, test, message, path=path, line=_line_in(path, section), identity=first)
+    summary = match["message"] or ""
+    message = _error_lines(section) or summary or "failed"
+    at = _line_in(path, section)
+    return found(tool, test, message, path=path, line=at, identity=_in_full(summary, message))
+
+
+def _in_full(summary: str, message: str) -> str:
+    """The line of the message that the summary repeats, cut to the terminal's width."""
+    told = [line.strip() for line in message.split("\n")]
+    return next((line for line in told if line.startswith(summary.removesuffix("..."))), summary)
 
 
 def _title(name: str) -> str:

@@ -1,7 +1,7 @@
 """What a check's end says about the candidate."""
 
 from runner.checks.finding import Printed, found, last_lines
-from runner.checks.parsers import PARSERS, text
+from runner.checks.parsers import parser_of, text
 from runner.checks.pytest_output import looks_like_pytest, pytest
 from runner.core.model import AcceptanceTest, Finding, Outcome, ToolProfile
 from runner.ports import End, Ran
@@ -23,6 +23,7 @@ def judge_tool(profile: ToolProfile, ran: Ran) -> _Verdict:
 
     Every outcome but `ok` has a finding: for `infra` (the image lacks the tool, the run was cancelled) it
     is the explanation. A tool that fails otherwise than by finding something is a finding of its own.
+    Raises ConfigError for a profile with an unknown parser.
     """
     if ran.end is not End.EXITED:
         return _stopped(profile.id, ran)
@@ -31,7 +32,7 @@ def judge_tool(profile: ToolProfile, ran: Ran) -> _Verdict:
     if ran.exit_code in _NOT_RUNNABLE and ran.exit_code not in profile.findings_exit_codes:
         return Outcome.INFRA, (_missing(profile, ran),)
     printed = _printed(ran)
-    findings = PARSERS[profile.parser](profile.id, printed)
+    findings = parser_of(profile.parser)(profile.id, printed)
     if ran.exit_code in profile.findings_exit_codes:
         return Outcome.FINDINGS, findings or text(profile.id, printed)
     return Outcome.FINDINGS, (_tool_failed(profile, ran), *findings)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from runner.images.build import BuiltImage
 
+_SPINNER_WIDTH = 2
+
 BaseOption = Annotated[
     str | None,
     typer.Option(
@@ -75,10 +77,11 @@ def _log(console: "Console", status: "Status | None") -> Callable[[str], None]:
     from rich.text import Text
 
     def show(line: str) -> None:
-        text = Text(plain(line), style="dim", no_wrap=True, overflow="ellipsis")
+        text = Text(plain(line), style="dim")
         if status is None:
             console.print(text)
         elif line:
+            text.truncate(console.width - _SPINNER_WIDTH, overflow="ellipsis")
             status.update(text)
 
     return show

@@ -16,7 +16,7 @@ def config(*, repo: RepoOption = None, as_json: JsonOption = False) -> None:
     from runner.config import environment, leaves, load_settings
 
     env = environment()
-    resolved = load_settings(repo=_target(repo, env), env=env)
+    resolved = load_settings(repo=target_top(repo, env), env=env)
     shown = {key: _shown(value) for key, value in leaves(resolved.settings)}
     if as_json:
         entries = {key: {"value": value, "origin": resolved.origins[key]} for key, value in shown.items()}
@@ -26,7 +26,7 @@ def config(*, repo: RepoOption = None, as_json: JsonOption = False) -> None:
         show_table(("SETTING", "VALUE", "FROM"), rows)
 
 
-def _target(repo: Path | None, env: Mapping[str, str]) -> Path | None:
+def target_top(repo: Path | None, env: Mapping[str, str]) -> Path | None:
     """The repository that is named or that we are in; outside of any there are still settings."""
     from runner.git import find_top
 

@@ -51,25 +51,6 @@ def init(*, repo: RepoOption = None) -> None:
     print(_NEXT)
 
 
-def exclude(top: Path, folder: Path, *, env: Mapping[str, str]) -> bool:
-    """Keep a folder of the repository out of git, in this clone only; whether there was anything to do."""
-    from runner.process import run
-
-    if not folder.is_relative_to(top) or folder == top:
-        return False
-    pattern = f"/{folder.relative_to(top).as_posix()}/"
-    ask = ["git", "-C", str(top), "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"]
-    own = {name: value for name, value in env.items() if not name.startswith("GIT_")}
-    path = Path(run(ask, timeout_s=60, env=own).text)
-    text = path.read_text(errors="surrogateescape") if path.exists() else ""
-    if pattern in text.splitlines():
-        return False
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as file:
-        file.write(f"{pattern}\n" if not text or text.endswith("\n") else f"\n{pattern}\n")
-    return True
-
-
 def _settings_file(top: Path) -> Iterator[str]:
     from runner.resources import config_dir
 
@@ -81,6 +62,8 @@ def _settings_file(top: Path) -> Iterator[str]:
 
 
 def _exclusions(top: Path, state: Path, *, env: Mapping[str, str]) -> Iterator[str]:
+    from runner.git import exclude
+
     for folder in dict.fromkeys((top / ".runner", state)):
         if exclude(top, folder, env=env):
             yield f"made git ignore {folder}/ in this clone"

@@ -8,8 +8,6 @@ from runner.core.model import WsStatus
 from runner.report.text import plain
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runner.core.summary import Summary
 
 
@@ -22,29 +20,15 @@ def show_run(
 ) -> None:
     """Show what a run came to, or how far it is: each workstream, and why those that are not done are not."""
     from runner.report.summary_json import to_json
+    from runner.store import queries
+    from runner.store.db import reading
 
-    summary = load_summary(find_layout(repo).db, wanted_run(run, run_option))
+    with reading(find_layout(repo).db) as connection:
+        summary = queries.summary(connection, queries.find_run(connection, wanted_run(run, run_option)))
     if as_json:
         print(to_json(summary), end="")
     else:
         show_summary(summary)
-
-
-def load_summary(db: "Path", wanted: str | None) -> "Summary":
-    """The summary of a run as the store has it now. Raises UsageError when there is no such run."""
-    from runner.core.summary import summarize
-    from runner.store import queries
-    from runner.store.db import reading
-
-    with reading(db) as connection:
-        run = queries.find_run(connection, wanted)
-        return summarize(
-            run,
-            queries.workstreams(connection, run.run_id),
-            attempts=queries.attempts(connection, run.run_id),
-            errors=queries.errors(connection, run.run_id),
-            events=queries.events(connection, run.run_id),
-        )
 
 
 def show_summary(summary: "Summary") -> None:

@@ -1,13 +1,21 @@
-"""What makes two plans the same plan."""
+"""A plan's content as text: what is stored of it, and what makes two plans the same."""
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, fields
 
-from runner.core.plan import Plan
+from runner.core.model import Bundle
+
+_CONTENT = [field.name for field in fields(Bundle) if field.name != "source"]
 
 
-def plan_sha256(plan: Plan) -> str:
-    """Differs when anything of any workstream does; neither order nor the files' names matter."""
-    contents = sorted(json.dumps({**asdict(bundle), "source": ""}, sort_keys=True) for bundle in plan)
-    return hashlib.sha256("\n".join(contents).encode()).hexdigest()
+def bundle_json(bundle: Bundle) -> str:
+    """Everything that a bundle says; not the file in which it says it."""
+    content = {name: getattr(bundle, name) for name in _CONTENT}
+    return json.dumps(content, default=asdict, sort_keys=True)
+
+
+def plan_sha256(contents: Iterable[str]) -> str:
+    """Of all bundles' JSON, in any order: differs when anything of any workstream does."""
+    return hashlib.sha256("\n".join(sorted(contents)).encode()).hexdigest()

@@ -146,10 +146,10 @@ def _as_name(step: Step) -> Name:
 
 def _common_name(left: Name, right: Name) -> str | None:
     """A file name that both match; '.' and '..' are none."""
-    waiting = deque([(0, 0, "")])
+    waiting = [(0, 0, "")]
     seen: set[tuple[int, int, str]] = set()
     while waiting:
-        i, j, text = waiting.popleft()
+        i, j, text = waiting.pop()
         is_name = text not in ("", ".", "..")
         if is_name and (i, j) == (len(left), len(right)):
             return text

@@ -54,7 +54,7 @@ def fault(pattern: str) -> str | None:
         for segment in segments(pattern):
             if is_git_name(segment):
                 return "names git's own folder, which is never in scope"
-            if segment != "**":
+            if segment != "**" and _MAGIC.search(segment):
                 parse_name(segment)
     except PatternError as error:
         return str(error)
@@ -120,11 +120,11 @@ def _ranges(text: str) -> tuple[tuple[str, str], ...]:
 
 _MAGIC = re.compile(r"[*?\[\\]")
 _ATOM = re.compile(
-    r"\\(?P<escaped>[\\*?\[\]!# ])|(?P<star>\*+)|(?P<any>\?)"
-    r"|\[(?P<not>[!^]?)(?P<set>\][^\]]*|[^\]]+)\]|(?P<char>[^\\\[])"
+    r"\\(?P<escaped>[*?\[\]!# ])|(?P<star>\*+)|(?P<any>\?)"
+    r"|\[(?P<not>[!^]?+)(?P<set>\][^\]]*|[^\]]+)\]|(?P<char>[^\\\[])"
 )
 _UNREADABLE = {
-    "\\": r"has a backslash: write '/' between folders (before one of \ * ? [ ] ! # it makes that literal)",
+    "\\": "has a backslash: write '/' between folders (only before * ? [ ] ! # and a space it has a meaning)",
     "[": r"has a '[' that is not closed: write '\[' for the character itself",
 }
 _RANGE = re.compile(r"(.)-(.)|(.)")
@@ -139,7 +139,7 @@ _FAULTS = tuple(
         (r"(?<!\\)\s\Z", "ends with a space, which gitignore syntax drops"),
         (r"\A!?~", "begins with '~', which is not expanded: write it relative to the repository's root"),
         (r"\A!?[A-Za-z]:", "names a drive: write it relative to the repository's root"),
-        (r"(\A!?|/|\\)\.\.(/|\\|\Z)", "leads out of its folder with '..'"),
+        (r"(\A!?|/|\\)\.\.(/|\\|\Z)", "has the folder '..', which may lead out of the repository"),
         (r"\A!?/[^/]+/.", "is an absolute path: write it relative to the repository's root, without the first '/'"),
         (r"//", "has two slashes in a row"),
         (r"\A!?/?\Z", "names nothing"),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 
 from runner.core.graph import Graph, dependants, find_cycle, order_test, reachable, topological_order
 from runner.core.model import Bundle, Severity, WsId
@@ -90,7 +91,8 @@ def plan_problems(placed: Sequence[Placed], graph: Graph) -> list[Problem]:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """A hint with the closest known word, or nothing."""
-    close = get_close_matches(word, known, n=1)
+    # Comparing with thousands of ids, for each of thousands, would take minutes.
+    close = get_close_matches(word, known[:500], n=1, cutoff=0.7)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -188,15 +190,11 @@ _TELLING = frozenset(
 def _overlaps(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
     sure = _sure_part(graph)
     scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in sure if ws in firsts]
-    clashes: dict[frozenset[WsId], Overlap] = {}
-    for clash in overlaps(scopes, order_test(sure)):
-        clashes.setdefault(frozenset((clash.first, clash.second)), clash)
-        if len(clashes) == MOST_OVERLAPS:
-            break
-    for clash in clashes.values():
+    clashes = list(islice(overlaps(scopes, order_test(sure)), MOST_OVERLAPS))
+    for clash in clashes:
         yield _overlap_problem(firsts, clash)
     if len(clashes) == MOST_OVERLAPS:
-        some = next(iter(firsts.values()))
+        some = firsts[clashes[0].first]
         yield some.problem("", f"only the first {MOST_OVERLAPS} overlaps of the plan are listed")
 
 

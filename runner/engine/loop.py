@@ -47,7 +47,7 @@ class Finished:
     """A job's future has completed."""
 
     ws_id: WsId
-    future: "Future[StepResult]"
+    future: Future[StepResult]
 
 
 Message = Event | Finished | Interrupt

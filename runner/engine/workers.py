@@ -15,7 +15,7 @@ class Workers(Protocol):
         """How many more jobs would start at once."""
         ...
 
-    def submit(self, job: Job) -> "Future[StepResult]":
+    def submit(self, job: Job) -> Future[StepResult]:
         """Start a job. Its future holds the result, or the bug that flew out of it."""
         ...
 
@@ -40,7 +40,7 @@ class ThreadWorkers:
         self._running = {future for future in self._running if not future.done()}
         return self._parallel - len(self._running)
 
-    def submit(self, job: Job) -> "Future[StepResult]":
+    def submit(self, job: Job) -> Future[StepResult]:
         future = self._pool.submit(self._carry_out, job)
         self._running.add(future)
         return future

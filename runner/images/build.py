@@ -1,6 +1,6 @@
 """Builds the images that are not there yet, and records what they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,12 +10,11 @@ from docker.models.images import Image  # noqa: TID251
 
 from runner.errors import ImageError
 from runner.images.buildkit import build, find_client
+from runner.images.commands import Say
 from runner.images.debian import Base, find_debian
 from runner.images.definitions import IMAGES, ImageDef, inputs_sha256
 from runner.images.engine import INPUTS_LABEL, engine, find_image, read_tools
 from runner.images.lock import Lock, LockedImage, read_lock, write_lock
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,20 @@ import configparser
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from runner.errors import ImageError
-from runner.process import CommandError, run, stream
+from runner.images.commands import Say, perform
+from runner.process import CommandError, run
 
 _BUILD_S = 3600.0
 _LAST_WITHOUT_BUILDX = 22  # clients up to this version have BuildKit built in
+
+# BuildKit in old clients; in new ones the engine's own builder, which sees the engine's images, and an image
+# whose id does not depend on when it was built.
+_CLIENT_ENV = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 _CA_VARIABLES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CA_DEFAULT = "/etc/ssl/certs/ca-certificates.crt"
@@ -65,15 +70,9 @@ def build(
     labels: Mapping[str, str],
     fresh: bool,
     env: Mapping[str, str],
-    log: Callable[[str], None],
+    log: Say,
 ) -> None:
     """Build a folder's Dockerfile on `base` and tag the result. Raises ImageError with the log's end."""
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        log(line)
-
     with _secrets(env) as secrets:
         argv = [
             *(client, "build", "--progress=plain", f"--build-arg=BASE={base}", f"--tag={tag}"),
@@ -83,18 +82,14 @@ def build(
             *(["--no-cache"] if fresh else []),
             str(folder),
         ]
-        code = stream(argv, timeout_s=_BUILD_S, on_line=on_line, env={**env, **_CLIENT_ENV})
-    if code != 0:
-        raise ImageError(
-            f"Building {tag} failed",
-            details="\n".join(lines[-25:]),
+        perform(
+            argv,
+            failure=f"Building {tag} failed",
             hint="The whole log: runner build-images --verbose",
+            timeout_s=_BUILD_S,
+            env={**env, **_CLIENT_ENV},
+            log=log,
         )
-
-
-# BuildKit in old clients; in new ones the engine's own builder, which sees the engine's images, and an image
-# whose id does not depend on when it was built.
-_CLIENT_ENV = {"DOCKER_BUILDKIT": "1", "BUILDX_BUILDER": "default", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
 
 
 def _proxy_names(env: Mapping[str, str]) -> list[str]:
@@ -108,6 +103,7 @@ def _secrets(env: Mapping[str, str]) -> Iterator[list[str]]:
     settings = container_pip_conf(_pip_settings(env), certificates=certificates is not None)
     with tempfile.TemporaryDirectory(prefix="runner-build-") as folder:
         conf = Path(folder, "pip.conf")
+        conf.touch(mode=0o600)  # an index's address may hold a password
         with conf.open("w", encoding="utf-8") as file:
             settings.write(file)
         options = [f"--secret=id=pipconf,src={conf}"]

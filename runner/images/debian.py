@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from docker.models.images import Image  # noqa: TID251
 from requests.exceptions import RequestException
 
 from runner.errors import ImageError
+from runner.images.commands import Say, perform
 from runner.images.engine import find_image
-from runner.process import CommandError, run, stream
-
-Say = Callable[[str], None]
+from runner.process import CommandError, run
 
 SUITE = "bookworm"
 REPOSITORY = "runner/debian"
@@ -122,24 +121,14 @@ def _debootstrap(root: Path, *, packages: Sequence[str], env: Mapping[str, str],
     # Namespaces of its own: killed at any instant, it leaves no process and no mount inside `root`.
     contained = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     options = ["--variant=minbase", "--force-check-gpg", f"--include={','.join(packages)}"]
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        log(line)
-
-    code = stream(
+    perform(
         [*contained, "debootstrap", *options, SUITE, str(root), *_mirror(env)],
+        failure="debootstrap failed",
+        hint="Are Debian's packages reachable, and is debian-archive-keyring installed?",
         timeout_s=_BOOTSTRAP_S,
-        on_line=on_line,
         env=env,
+        log=log,
     )
-    if code != 0:
-        raise ImageError(
-            f"debootstrap exited with {code}",
-            details="\n".join(lines[-15:]),
-            hint="Are Debian's packages reachable, and is debian-archive-keyring installed?",
-        )
 
 
 def _mirror(env: Mapping[str, str]) -> list[str]:

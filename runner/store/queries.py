@@ -19,6 +19,7 @@ from runner.core.model import (
     WsStatus,
 )
 from runner.core.records import AttemptRecord, ErrorRecord, EventRecord, RunRecord, WorkstreamRecord
+from runner.core.summary import Summary, summarize
 from runner.errors import UsageError
 from runner.store import schema
 from runner.store.results import from_json
@@ -119,6 +120,17 @@ def events(
         wanted = wanted.where(table.c.event_type.in_([type_.value for type_ in types]))
     newest_first = wanted.order_by(table.c.id.desc()).limit(last)
     return [_event(row) for row in reversed(_rows(connection, newest_first))]
+
+
+def summary(connection: Connection, run: RunRecord) -> Summary:
+    """What a run came to, or how far it is."""
+    return summarize(
+        run,
+        workstreams(connection, run.run_id),
+        attempts=attempts(connection, run.run_id),
+        errors=errors(connection, run.run_id),
+        events=events(connection, run.run_id),
+    )
 
 
 def _of(query: Select[Any], table: Table, run_id: RunId, ws_id: WsId | None) -> Select[Any]:

@@ -1,16 +1,15 @@
 """The one writer of runs: nothing else sets a status, and every change leaves its event beside it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection
 
 from runner.clock import Clock, iso
-from runner.core.digest import plan_sha256
+from runner.core.digest import bundle_json, plan_sha256
 from runner.core.events import Event, EventType
 from runner.core.faults import Fault, faults
 from runner.core.model import (
@@ -52,6 +51,7 @@ class Store:
     def __init__(self, connection: Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
+        self._trail: list[dict[str, object]] = []  # the events of the open transaction
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -60,7 +60,12 @@ class Store:
             yield
             return
         with self._connection.begin():
-            yield
+            try:
+                yield
+                if self._trail:  # written at once: a statement for each would double the cost of a change
+                    self._connection.execute(statements.ADD_EVENT, self._trail)
+            finally:
+                self._trail = []
 
     def create_run(
         self,
@@ -72,11 +77,12 @@ class Store:
     ) -> None:
         """Record a run and its workstreams, all `pending`, with the whole plan."""
         now = self._now()
+        contents = {bundle.id: bundle_json(bundle) for bundle in plan}
         run = {
             "run_id": run_id,
             "status": RunStatus.PENDING.value,
             "base_commit": base_commit,
-            "plan_sha256": plan_sha256(plan),
+            "plan_sha256": plan_sha256(contents.values()),
             "created_at": now,
             "updated_at": now,
             "metadata_json": json.dumps(dict(metadata)),
@@ -87,9 +93,11 @@ class Store:
         with self.transaction():
             self._connection.execute(statements.ADD_RUN, run)
             if len(plan):
-                rows = [_workstream(run_id, bundle, now) for bundle in plan]
+                rows = [_workstream(run_id, bundle, contents[bundle.id], now) for bundle in plan]
                 self._connection.execute(statements.ADD_WORKSTREAM, rows)
-            self._add_events(trail, now)
+            self._tell(Event(type=EventType.RUN_CREATED, run_id=run_id, payload=facts), now)
+            for bundle in plan:
+                self._tell(Event(type=EventType.WORKSTREAM_CREATED, run_id=run_id, ws_id=bundle.id), now)
 
     def move_run(
         self,
@@ -109,7 +117,7 @@ class Store:
         with self.transaction():
             if self._connection.execute(statements.MOVE_RUN, change).rowcount == 0:
                 raise IllegalTransitionError(f"run {run_id}: {cause} expected it to be {expected}")
-            self._add_events([event], now)
+            self._tell(event, now)
 
     def move_workstream(
         self,
@@ -140,7 +148,7 @@ class Store:
         with self.transaction():
             if self._connection.execute(statements.MOVE_WORKSTREAM, change).rowcount == 0:
                 raise IllegalTransitionError(f"workstream {ws_id}: {cause} expected it to be {expected}")
-            self._add_events([event], now)
+            self._tell(event, now)
 
     def set_result(
         self,
@@ -193,10 +201,10 @@ class Store:
     def record(self, event: Event) -> None:
         """Add an event to the audit trail."""
         with self.transaction():
-            self._add_events([event], self._now())
+            self._tell(event, self._now())
 
-    def _add_events(self, trail: Sequence[Event], now: str) -> None:
-        rows = [
+    def _tell(self, event: Event, now: str) -> None:
+        self._trail.append(
             {
                 "timestamp": now,
                 "run_id": event.run_id,
@@ -204,9 +212,7 @@ class Store:
                 "event_type": event.type.value,
                 "payload_json": json.dumps(dict(event.payload)),
             }
-            for event in trail
-        ]
-        self._connection.execute(statements.ADD_EVENT, rows)
+        )
 
     def _now(self) -> str:
         return iso(self._clock.now())
@@ -216,7 +222,7 @@ def _of(run_id: RunId, ws_id: WsId) -> dict[str, object]:
     return {"of_run": run_id, "of_ws": ws_id}
 
 
-def _workstream(run_id: RunId, bundle: Bundle, now: str) -> dict[str, object]:
+def _workstream(run_id: RunId, bundle: Bundle, content: str, now: str) -> dict[str, object]:
     return {
         "run_id": run_id,
         "ws_id": bundle.id,
@@ -225,7 +231,7 @@ def _workstream(run_id: RunId, bundle: Bundle, now: str) -> dict[str, object]:
         "reason": "",
         "created_at": now,
         "updated_at": now,
-        "metadata_json": json.dumps(asdict(bundle)),
+        "metadata_json": content,
     }
 
 

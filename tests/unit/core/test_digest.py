@@ -1,13 +1,14 @@
+import json
+
 import pytest
 
-from runner.core.digest import plan_sha256
+from runner.core.digest import bundle_json, plan_sha256
 from runner.core.model import AcceptanceTest, Bundle, WsId
-from runner.core.plan import Plan
 from tests.builders import bundle
 
 
 def digest(*bundles: Bundle) -> str:
-    return plan_sha256(Plan(bundles=bundles))
+    return plan_sha256(map(bundle_json, bundles))
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,14 @@ def test_another_plan_has_another_digest(change):
 
 def test_order_and_file_names_do_not_matter():
     assert digest(bundle("a"), bundle("b")) == digest(bundle("b", source="elsewhere.json"), bundle("a"))
+
+
+def test_all_that_a_bundle_says_is_stored():
+    stored = json.loads(bundle_json(bundle("b", depends_on=(WsId("ws-a"),))))
+    assert (stored["id"], stored["depends_on"], stored["files_scope"]) == ("ws-b", ["ws-a"], ["src/b.py"])
+    assert stored["acceptance_tests"][0] == {
+        "id": "test-1",
+        "command": "true",
+        "description": "",
+        "timeout_s": None,
+    }

@@ -18,7 +18,9 @@ WS = WsId("add-parser")
 MODEL = "house-model"
 COMPLETION = json.dumps(
     {
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}
+        ],
         "usage": {"prompt_tokens": 7, "completion_tokens": 2},
     }
 ).encode()

@@ -43,7 +43,11 @@ def test_a_script_is_read(tmp_path):
     script = load_script(write(tmp_path, GOOD))
     first, second, third = script.answers
     assert script.delay_s == 0.5
-    assert (first.content, first.finish_reason, first.usage.completion_tokens) == ("Fichier réécrit", "length", 3)
+    assert (first.content, first.finish_reason, first.usage.completion_tokens) == (
+        "Fichier réécrit",
+        "length",
+        3,
+    )
     assert (second.status, second.retry_after_s, second.times, second.delay_s) == (503, 2, 4, 1)
     assert third.drop
 
@@ -79,7 +83,7 @@ finish_reason = "bored"
 usage = {prompt_tokens = 1}
 """
     told = problems(tmp_path, text)
-    assert [line.rsplit(": ", 1)[0].split(": ")[:2] for line in told] == [
+    assert [line.split(": ")[:2] for line in told] == [
         ["demo.toml", "delay_s"],
         ["demo.toml", "answers[0].workstream"],
         ["demo.toml", "answers[1]"],

@@ -28,7 +28,11 @@ def test_answers_come_in_the_order_of_the_workstream():
     upstream = ScriptedUpstream(
         script({"content": "one"}, {"content": "uno", "workstream": other}, {"content": "two"})
     )
-    assert [said(ask(upstream)), said(ask(upstream, ws_id=other)), said(ask(upstream))] == ["one", "uno", "two"]
+    assert [said(ask(upstream)), said(ask(upstream, ws_id=other)), said(ask(upstream))] == [
+        "one",
+        "uno",
+        "two",
+    ]
 
 
 def test_a_used_up_script_says_which_answer_is_missing():
@@ -41,14 +45,18 @@ def test_a_used_up_script_says_which_answer_is_missing():
 
 
 def test_an_answer_can_be_given_several_times():
-    upstream = ScriptedUpstream(script({"status": 503, "retry_after_s": 2, "times": 2}, {"content": "at last"}))
+    upstream = ScriptedUpstream(
+        script({"status": 503, "retry_after_s": 2, "times": 2}, {"content": "at last"})
+    )
     first, second, third = ask(upstream), ask(upstream), ask(upstream)
     assert (first.status, first.retry_after_s, second.status) == (503, 2.0, 503)
     assert said(third) == "at last"
 
 
 def test_usage_is_what_the_script_says_or_a_quarter_of_the_characters():
-    told = ask(ScriptedUpstream(script({"content": "x", "usage": {"prompt_tokens": 5, "completion_tokens": 6}})))
+    told = ask(
+        ScriptedUpstream(script({"content": "x", "usage": {"prompt_tokens": 5, "completion_tokens": 6}}))
+    )
     guessed = ask(ScriptedUpstream(script({"content": "x" * 40})))
     assert json.loads(told.body)["usage"] == {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 11}
     assert json.loads(guessed.body)["usage"]["completion_tokens"] == 10

@@ -1,0 +1,103 @@
+"""State changes a second: the store's, one and a hundred to a transaction, beside plain sqlite3's.
+
+    python bench/store.py [CHANGES]
+
+Every change is an update and an event, durable (WAL, synchronous=FULL). Rounds are interleaved; medians.
+"""
+
+import json
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from runner.clock import SystemClock
+from runner.core.model import Bundle, Commit, RunId, WsId, WsStatus
+from runner.core.plan import Plan
+from runner.store import queries
+from runner.store.db import reading
+from runner.store.runs import open_store
+
+ROUNDS = 5
+GROUP = 100
+RUN = RunId("bench")
+
+
+def plain(db: Path, names: list[WsId], group: int) -> float:
+    connection = sqlite3.connect(db, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("CREATE TABLE workstreams (id TEXT PRIMARY KEY, status TEXT)")
+    connection.execute("CREATE TABLE events (id INTEGER PRIMARY KEY, ws_id TEXT, payload TEXT)")
+    connection.executemany("INSERT INTO workstreams VALUES (?, 'pending')", [(name,) for name in names])
+    payload = json.dumps({"from": "pending", "to": "ready"})
+    start = time.perf_counter()
+    for some in groups(names, group):
+        connection.execute("BEGIN IMMEDIATE")
+        for name in some:
+            connection.execute(
+                "UPDATE workstreams SET status = 'ready' WHERE id = ? AND status = 'pending'", (name,)
+            )
+            connection.execute("INSERT INTO events (ws_id, payload) VALUES (?, ?)", (name, payload))
+        connection.execute("COMMIT")
+    took = time.perf_counter() - start
+    connection.close()
+    return took
+
+
+def ours(db: Path, names: list[WsId], group: int) -> float:
+    plan = Plan(bundles=tuple(Bundle(id=name, change="c", files_scope=(f"{name}.py",)) for name in names))
+    with open_store(db, SystemClock()) as store:
+        store.create_run(RUN, plan, base_commit=Commit("0" * 40))
+        start = time.perf_counter()
+        for some in groups(names, group):
+            with store.transaction():
+                for name in some:
+                    store.move_workstream(
+                        RUN, name, expected=WsStatus.PENDING, new=WsStatus.READY, cause="dependencies done"
+                    )
+        return time.perf_counter() - start
+
+
+def groups(names: list[WsId], size: int) -> Iterator[list[WsId]]:
+    for first in range(0, len(names), size):
+        yield names[first : first + size]
+
+
+def reading_back(count: int) -> float:
+    """Seconds to make the summary of a run with so many workstreams."""
+    with tempfile.TemporaryDirectory() as folder:
+        db = Path(folder) / "state.db"
+        ours(db, [WsId(f"ws-{number}") for number in range(count)], GROUP)
+        start = time.perf_counter()
+        with reading(db) as connection:
+            queries.summary(connection, queries.find_run(connection))
+        return time.perf_counter() - start
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    names = [WsId(f"ws-{number}") for number in range(count)]
+    cases: dict[tuple[str, int], tuple[Callable[[Path, list[WsId], int], float], list[float]]] = {
+        (label, group): (run, []) for group in (1, GROUP) for label, run in (("plain", plain), ("ours", ours))
+    }
+    for _ in range(ROUNDS):
+        for (_, group), (run, times) in cases.items():
+            with tempfile.TemporaryDirectory() as folder:
+                times.append(run(Path(folder) / "state.db", names, group))
+    rates = {case: count / statistics.median(times) for case, (_, times) in cases.items()}
+    for group in (1, GROUP):
+        ours_rate, floor = rates["ours", group], rates["plain", group]
+        print(
+            f"{group:4} to a transaction: {ours_rate:8.0f} changes/s, plain sqlite3 {floor:8.0f}/s, "
+            f"ratio {ours_rate / floor:.2f}"
+        )
+    for size in (1000, 10_000):
+        print(f"summary of {size:6} workstreams: {reading_back(size) * 1e6 / size:6.1f} us each")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The composition root: from settings and a repository to a run."""

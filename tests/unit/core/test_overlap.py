@@ -1,0 +1,185 @@
+from collections.abc import Sequence
+from itertools import combinations, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.core.graph import Graph, order_test, topological_order
+from runner.core.model import WsId
+from runner.core.overlap import overlap, overlaps
+from runner.core.pattern import fault
+from runner.core.scope import Scope
+from tests.unit.core.test_graph import graphs
+from tests.unit.core.test_scope import patterns
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "example"),
+    [
+        ("src/a.py", "src/a.py", "src/a.py"),
+        ("src/a.py", "src/b.py", None),
+        ("src/", "src/a.py", "src/a.py"),
+        ("src", "src/a.py", "src/a.py"),
+        ("src/", "src", "src/x"),
+        ("src/", "srcs/a.py", None),
+        ("src/*.py", "src/a.py", "src/a.py"),
+        ("src/*.py", "src/sub/a.py", None),
+        ("src/**/*.py", "src/a/b/c.py", "src/a/b/c.py"),
+        ("src/**", "src/", "src/x"),
+        ("src/**", "src", "src/x"),
+        ("test_*.py", "*_a.py", "test_a.py"),
+        ("a*c", "ab?c", "abxc"),
+        ("[a-c]", "[c-e]", "c"),
+        ("[!a-y]", "?", "z"),
+        ("[!a]", "a", "a/x"),
+        ("/[!a]", "/a", None),
+        ("conftest.py", "tests/", "tests/conftest.py"),
+        ("/conftest.py", "tests/", None),
+        ("/README.md", "/setup.py", None),
+        ("a.py", "b.py", None),
+        ("README.md", "src/a.py", None),
+        ("README.md", "src/", "src/README.md"),
+        ("Makefile", "README.md", None),
+        ("*.py", "*.md", None),
+        ("v1.2", "v1.2/a.py", "v1.2/a.py"),
+        ("!src/", "src/a.py", "src/a.py"),
+        (".*", "?", None),
+        ("/.*/a.py", "/?/a.py", None),
+        ("/.*/a.py", "/??/a.py", "/.x/a.py"[1:]),
+        (r"a\*.py", "a*.py", "a*.py"),
+        ("e\u0301.py", "é.py", "é.py"),
+        ("**", "a/b", "a/b"),
+    ],
+)
+def test_two_patterns_meet_where_gitignore_syntax_lets_them(
+    one: str, other: str, example: str | None
+) -> None:
+    for found in (overlap(one, other), overlap(other, one)):
+        assert (found is None) == (example is None)
+    assert example is None or all(is_in(example, pattern) for pattern in (one.lstrip("!"), other))
+
+
+def is_in(path: str, *patterns: str) -> bool:
+    return Scope(patterns).judge(path, existed_at_base=True) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "example"),
+    [("src/api/", "src/**/*.py", "src/api/x.py"), ("docs/*.md", "docs/guide.md", "docs/guide.md")],
+)
+def test_the_example_is_one_that_a_person_would_give(one: str, other: str, example: str) -> None:
+    assert overlap(one, other) == example
+
+
+PIECES = st.sampled_from(["a", "b", "ab", "*", "?", "a*", "*b", "?b", "*a*", "[ab]", "[!a]", "**"])
+NAMES = ["a", "b", "aa", "ab", "ba", "bb", "aab", "abb"]
+PATHS = ["/".join(names) for depth in (1, 2, 3, 4) for names in product(NAMES, repeat=depth)]
+
+
+@settings(deadline=None)
+@given(one=patterns(PIECES), other=patterns(PIECES))
+def test_an_overlap_is_found_exactly_where_some_path_is_in_both(one: str, other: str) -> None:
+    found = overlap(one, other)
+    if found is not None:
+        assert is_in(found, one)
+        assert is_in(found, other)
+    else:
+        left, right = Scope((one,)), Scope((other,))
+        assert not [
+            path
+            for path in PATHS
+            if left.judge(path, existed_at_base=True) is None
+            and right.judge(path, existed_at_base=True) is None
+        ]
+
+
+@settings(deadline=None)
+@given(*[st.text("ab.*?[]!-^/\\ é~0", min_size=1, max_size=9)] * 2)
+def test_an_example_is_in_both_scopes_whatever_the_patterns(one: str, other: str) -> None:
+    one, other = (text if fault(text) is None and text[0] != "!" else "a*/" for text in (one, other))
+    found = overlap(one, other)
+    assert found is None or (is_in(found, one) and is_in(found, other))
+
+
+def clashes(
+    scopes: Sequence[tuple[WsId, Sequence[str]]], graph: Graph | None = None
+) -> list[tuple[str, ...]]:
+    is_ordered = order_test(graph or {ws: [] for ws, _ in scopes})
+    return [
+        (clash.first, clash.first_pattern, clash.second, clash.second_pattern, clash.example)
+        for clash in overlaps(scopes, is_ordered)
+    ]
+
+
+A, B, C = WsId("ws-a"), WsId("ws-b"), WsId("ws-c")
+
+
+def test_an_overlap_names_both_sides_and_an_example() -> None:
+    assert clashes([(A, ["docs/", "src/"]), (B, ["lib/x.py", "src/b.py"])]) == [
+        (A, "src/", B, "src/b.py", "src/b.py")
+    ]
+
+
+def test_ordered_workstreams_may_share_files() -> None:
+    scopes = [(A, ["src/"]), (B, ["src/a.py"]), (C, ["src/"])]
+    assert clashes(scopes, {A: [], B: [A], C: [B]}) == []
+    assert clashes(scopes, {A: [], B: [A], C: [A]}) == [(C, "src/", B, "src/a.py", "src/a.py")]
+
+
+def test_a_workstream_does_not_clash_with_itself() -> None:
+    assert clashes([(A, ["src/", "src/a.py", "src/"])]) == []
+
+
+def test_what_is_taken_out_again_does_not_count() -> None:
+    assert clashes([(A, ["src/", "!docs/"]), (B, ["docs/"])]) == []
+
+
+@settings(deadline=None)
+@given(graph=graphs(acyclic=True), data=st.data())
+def test_the_index_finds_all_that_comparing_every_pair_finds(
+    graph: dict[WsId, list[WsId]], data: st.DataObject
+) -> None:
+    lists = st.lists(patterns(st.sampled_from(["a", "b.py", "b*", "*.py", "**", "a.py"])), max_size=3)
+    scopes = [(ws, data.draw(lists)) for ws in topological_order(graph)]
+    is_ordered = order_test(graph)
+    expected = {
+        frozenset((one, other))
+        for (one, left), (other, right) in combinations(scopes, 2)
+        if not is_ordered(one, other) and any(overlap(p, q) for p in left for q in right)
+    }
+    assert {frozenset((clash.first, clash.second)) for clash in overlaps(scopes, is_ordered)} == expected
+
+
+class CountingOrder:
+    """An order test that counts how often it is asked."""
+
+    def __init__(self, *, answer: bool) -> None:
+        self.answer = answer
+        self.asked = 0
+
+    def __call__(self, _one: WsId, _other: WsId) -> bool:
+        self.asked += 1
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "scope",
+    [
+        ["src/mod_{}_/"],
+        ["src/mod_{}_/*.py", "tests/test_mod_{}_*.py", "docs/{}_.md"],
+        ["mod_{}.py"],
+        ["/mod_{}_", "src/**/mod_{}.py"],
+    ],
+)
+def test_two_thousand_disjoint_scopes_are_never_compared_pair_by_pair(scope: list[str]) -> None:
+    order = CountingOrder(answer=False)
+    scopes = [(WsId(f"ws-{n}"), [pattern.format(n) for pattern in scope]) for n in range(2000)]
+    assert list(overlaps(scopes, order)) == []
+    assert order.asked == 0
+
+
+def test_a_file_that_two_thousand_change_in_turn_takes_two_thousand_questions() -> None:
+    order = CountingOrder(answer=True)
+    assert list(overlaps([(WsId(f"ws-{n}"), ["CHANGELOG.md"]) for n in range(2000)], order)) == []
+    assert order.asked == 1999
