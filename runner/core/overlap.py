@@ -13,7 +13,18 @@ from itertools import combinations, pairwise, product
 from string import ascii_letters, digits, punctuation
 
 from runner.core.model import WsId
-from runner.core.pattern import ANY_CHAR, ANY_NAME, Chars, Name, Wild, literal, normal, parse_name, segments
+from runner.core.pattern import (
+    ANY_CHAR,
+    ANY_NAME,
+    Chars,
+    Name,
+    Wild,
+    holds_anywhere,
+    literal,
+    normal,
+    parse_name,
+    segments,
+)
 
 Step = Name | Wild  # Wild.DEEP: any run of folders
 
@@ -91,7 +102,7 @@ def _candidates(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _head(pattern: str) -> str:
     """The text that every match begins with."""
-    if _floats(pattern):
+    if holds_anywhere(pattern):
         return ""
     plain = re.split(r"(?<!\\)[*?\[]", normal(pattern).strip("/"), maxsplit=1)[0]
     return re.sub(r"\\(.)", r"\1", plain)
@@ -103,11 +114,6 @@ def _tail(pattern: str) -> str | None:
     return literal(last) if _names_a_file(pattern) else None
 
 
-def _floats(pattern: str) -> bool:
-    """Whether a pattern holds in every folder: it has no slash but perhaps the last character."""
-    return "/" not in pattern[:-1]
-
-
 def _names_a_file(pattern: str) -> bool:
     return bool(_FILE.search(segments(pattern)[-1])) and not pattern.endswith("/")
 
@@ -116,7 +122,7 @@ def _steps(pattern: str) -> list[Step]:
     """What to walk through, folder by folder, to a matching file."""
     names = segments(pattern)
     steps: list[Step] = [Wild.DEEP if name == "**" else parse_name(name) for name in names]
-    if _floats(pattern):
+    if holds_anywhere(pattern):
         steps.insert(0, Wild.DEEP)
     if pattern.endswith("/") or names[-1] == "**":
         steps += [ANY_NAME, Wild.DEEP]

@@ -71,6 +71,17 @@ def segments(pattern: str) -> list[str]:
     return normal(pattern).removeprefix("!").strip("/").split("/")
 
 
+def holds_anywhere(pattern: str) -> bool:
+    """Whether a pattern is for every folder: it has no slash but perhaps the last character."""
+    return "/" not in pattern[:-1]
+
+
+def rooted(pattern: str) -> str:
+    """What the author of a bare name (`docs/`, `README.md`) most likely has in mind: the one at the root."""
+    is_bare = holds_anywhere(pattern) and not pattern.startswith("!") and literal(segments(pattern)[0])
+    return f"/{pattern}" if is_bare else pattern
+
+
 def literal(segment: str) -> str | None:
     """The one name that a segment matches; None when it holds a wildcard."""
     if not _MAGIC.search(segment):

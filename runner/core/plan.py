@@ -8,7 +8,7 @@ from itertools import islice
 from runner.core.graph import Graph, dependants, find_cycle, order_test, reachable, topological_order
 from runner.core.model import Bundle, Severity, WsId
 from runner.core.overlap import Overlap, overlaps
-from runner.core.pattern import fault
+from runner.core.pattern import fault, rooted
 
 MOST_CYCLES = 10
 MOST_OVERLAPS = 100
@@ -188,14 +188,20 @@ _TELLING = frozenset(
 
 
 def _overlaps(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
+    """Errors, and warnings where a bare name (`docs/`) meets another scope only away from the root."""
     sure = _sure_part(graph)
+    is_ordered = order_test(sure)
     scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in sure if ws in firsts]
-    clashes = list(islice(overlaps(scopes, order_test(sure)), MOST_OVERLAPS))
-    for clash in clashes:
-        yield _overlap_problem(firsts, clash)
-    if len(clashes) == MOST_OVERLAPS:
-        some = firsts[clashes[0].first]
-        yield some.problem("", f"only the first {MOST_OVERLAPS} overlaps of the plan are listed")
+    meant = [(ws, [rooted(pattern) for pattern in patterns]) for ws, patterns in scopes]
+    certain = list(islice(overlaps(meant, is_ordered), MOST_OVERLAPS))
+    for clash in certain:
+        yield _overlap_problem(firsts, clash, Severity.ERROR)
+    if meant == scopes:
+        return
+    known = {(clash.first, clash.second) for clash in certain}
+    for clash in islice(overlaps(scopes, is_ordered), MOST_OVERLAPS):
+        if not known & {(clash.first, clash.second), (clash.second, clash.first)}:
+            yield _overlap_problem(firsts, clash, Severity.WARNING)
 
 
 def _sure_part(graph: Graph) -> Graph:
@@ -210,20 +216,28 @@ def _usable_patterns(bundle: Bundle) -> list[str]:
     return [pattern for pattern in bundle.files_scope + bundle.files_create if not fault(pattern)]
 
 
-def _overlap_problem(firsts: Mapping[WsId, Placed], clash: Overlap) -> Problem:
+def _overlap_problem(firsts: Mapping[WsId, Placed], clash: Overlap, severity: Severity) -> Problem:
     one, other = firsts[clash.first], firsts[clash.second]
-    scope = other.bundle.files_scope
-    name, patterns = (
-        ("files_scope", scope)
-        if clash.second_pattern in scope
-        else ("files_create", other.bundle.files_create)
-    )
+    pattern, at = _written(other.bundle, clash.second_pattern)
+    other_pattern, _ = _written(one.bundle, clash.first_pattern)
     hint = "let one depend on the other, or narrow a scope"
-    if "/" not in clash.first_pattern or "/" not in clash.second_pattern:
-        hint += "; a name without '/' holds in every folder, '/name' at the root only"
+    bare = [text for text in (pattern, other_pattern) if rooted(text) != text]
+    if severity is Severity.WARNING and bare:
+        hint = f"{bare[0]!r} holds in every folder: write '/{bare[0]}' for the one at the root"
     return other.problem(
-        f".{name}[{patterns.index(clash.second_pattern)}]",
-        f"'{clash.second}' ({clash.second_pattern!r}) and '{clash.first}' ({clash.first_pattern!r}, in "
-        f"{one.bundle.source}) may both change {clash.example!r}, and neither depends on the other",
+        at,
+        f"'{clash.second}' ({pattern!r}) and '{clash.first}' ({other_pattern!r}, in {one.bundle.source}) "
+        f"may both change {clash.example!r}, and neither depends on the other",
         hint=hint,
+        severity=severity,
+    )
+
+
+def _written(bundle: Bundle, pattern: str) -> tuple[str, str]:
+    """A pattern as its bundle has it, and where."""
+    return next(
+        (text, f".{name}[{index}]")
+        for name, patterns in (("files_scope", bundle.files_scope), ("files_create", bundle.files_create))
+        for index, text in enumerate(patterns)
+        if pattern in (text, rooted(text))
     )

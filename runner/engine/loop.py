@@ -146,6 +146,7 @@ class Engine:
 
     def _advance(self, live: Live, result: StepResult) -> None:
         live.take(result)
+        self._progress.result(result)
         if self.interrupted:
             with self._store.transaction():
                 self._store.finish_attempt(result)
@@ -160,7 +161,6 @@ class Engine:
                 self._give_up(live, move, result)
             case _:
                 assert_never(move)
-        self._progress.result(result)
 
     # Persisting, then acting
 

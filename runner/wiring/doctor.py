@@ -16,7 +16,7 @@ from runner.images.lock import check_image, lock_path
 from runner.ports import Command, End, SandboxSpec
 from runner.resources import images_dir
 from runner.sandbox.docker import DockerSandboxes, connect
-from runner.wiring.run import make_upstream
+from runner.wiring.parts import make_upstream
 
 OLDEST_API = (1, 41)
 _FREE_BYTES = 5 * 1024**3

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_two_writers_take_turns(db):
                 connection.execute(insert(runs), dict.fromkeys(runs.c.keys(), name))
         with first.begin():
             assert len(first.execute(select(runs)).all()) == 3
+
+
+def test_a_transaction_has_the_write_lock_from_its_first_moment(db):
+    with (
+        writing(db) as writer,
+        writer.begin(),
+        closing(sqlite3.connect(db, timeout=0)) as other,
+        pytest.raises(sqlite3.OperationalError, match="database is locked"),
+    ):
+        other.execute("BEGIN IMMEDIATE")
 
 
 def test_a_path_with_marks_of_a_uri_is_taken_as_it_is(tmp_path):
