@@ -1,5 +1,6 @@
 """The entry point. `--version` is answered before anything heavy is imported."""
 
+import io
 import sys
 
 from runner import __version__
@@ -11,6 +12,9 @@ def main() -> None:
         return
     from runner.cli.app import run_app
 
+    for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 shows an escape, not a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run_app())
 
 

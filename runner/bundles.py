@@ -104,8 +104,8 @@ class _File:
 
 
 def _read(file: Path, name: str) -> _File | Problem:
-    if file.exists() and not (file.is_file() or file.is_dir()):
-        return Problem(file=name, message="cannot be read: it is no regular file")  # a pipe would block
+    if not file.is_file():
+        return Problem(file=name, message="is not a file that can be read")  # a pipe would be waited for
     try:
         text = file.read_bytes().decode("utf-8-sig")
         value, repeated = _parse(text)

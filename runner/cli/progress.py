@@ -64,8 +64,6 @@ class Lines:
             case EventType.STATE_TRANSITION if told["to"] in ENDED:
                 reason = f": {told['reason']}" if told.get("reason") else ""
                 self._line(event.ws_id, f"{told['to']}{reason}")
-            case EventType.CIRCUIT_BREAKER_TRIPPED:
-                self._line(event.ws_id, f"breaker {told['breaker']}: {told['message']}")
             case EventType.TOOL_STARTED:
                 self._line(event.ws_id, f"{told['step']} {told['attempt']}: {told['tool']}")
             case _:

@@ -13,6 +13,7 @@ import typer
 from runner.cli.history import JsonOption, RepoOption
 from runner.core.model import RunId, RunStatus
 from runner.errors import ExitCode
+from runner.layout import StateLayout
 from runner.report.text import plain
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def run_target(
         return ExitCode.OK
     with shown_progress(planned.plan.bundles, quiet=as_json) as watch, _signals() as connect:
         outcome = run_plan(target, planned, watch=watch, started=connect)
-    _show_outcome(outcome, as_json=as_json)
+    _show_outcome(outcome, target.layout, as_json=as_json)
     return _exit_code(outcome)
 
 
@@ -155,14 +156,14 @@ def _exit_code(outcome: "Outcome") -> ExitCode:
     return ExitCode.OK if outcome.summary.status is RunStatus.COMPLETED else ExitCode.NOT_ALL_DONE
 
 
-def _show_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+def _show_outcome(outcome: "Outcome", layout: StateLayout, *, as_json: bool) -> None:
     from runner.cli.show_run import show_summary
     from runner.report.summary_json import to_json
 
     if as_json:
         print(to_json(outcome.summary), end="")
         return
-    show_summary(outcome.summary)
+    show_summary(outcome.summary, layout)
     print(f"\nReport: {plain(str(outcome.reports.markdown))}")
 
 
@@ -172,7 +173,7 @@ def _show_plan(target: "Target", planned: "PlannedRun", *, as_json: bool) -> Non
     shown = {
         "base": planned.base,
         "branch": planned.branch,
-        "model": target.model,
+        "model": planned.model,
         "image": target.settings.images.python,
         "parallel": target.settings.run.parallel,
         "levels": [list(level) for level in levels(planned.plan.graph)],
@@ -185,7 +186,7 @@ def _show_plan(target: "Target", planned: "PlannedRun", *, as_json: bool) -> Non
         f"Would run {len(planned.plan)} workstreams from {planned.base[:12]} ({planned.branch or 'detached'})"
     )
     print(
-        f"with model {plain(target.model)}, in image {plain(target.settings.images.python)}, {shown['parallel']} at a time:"
+        f"with model {plain(planned.model)}, in image {plain(target.settings.images.python)}, {shown['parallel']} at a time:"
     )
     for number, level in enumerate(levels(planned.plan.graph), start=1):
         print(f"  {number}. {', '.join(level)}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from runner.cli.history import JsonOption, RepoOption, RunArgument, RunOption, find_layout, wanted_run
 from runner.cli.table import show_table
 from runner.core.model import WsStatus
+from runner.layout import StateLayout
 from runner.report.text import plain
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ def show_run(
     from runner.store import queries
     from runner.store.db import reading
 
-    with reading(find_layout(repo).db) as connection:
+    layout = find_layout(repo)
+    with reading(layout.db) as connection:
         summary = queries.summary(connection, queries.find_run(connection, wanted_run(run, run_option)))
     if as_json:
         print(to_json(summary), end="")
     else:
-        show_summary(summary)
+        show_summary(summary, layout)
 
 
-def show_summary(summary: "Summary") -> None:
+def show_summary(summary: "Summary", layout: StateLayout) -> None:
     """Print a summary for a person."""
     from runner.report.wording import attempts, evidence, headline, next_steps
 
@@ -42,7 +44,9 @@ def show_summary(summary: "Summary") -> None:
     show_table(("WORKSTREAM", "STATE", "ATTEMPTS", "BRANCH"), rows)
     for part in summary.workstreams:
         if part.status is not WsStatus.DONE:
-            _show_lines(f"{part.ws_id} is {part.status}:", evidence(part))
+            kept = layout.worktree(summary.run_id, part.ws_id)
+            also = [f"Its worktree is kept: {kept}"] if kept.exists() else []
+            _show_lines(f"{part.ws_id} is {part.status}:", [*evidence(part), *also])
     warnings = [f"{part.ws_id}: {warning}" for part in summary.workstreams for warning in part.warnings]
     if warnings:
         _show_lines("Worth a look:", warnings)
@@ -52,4 +56,5 @@ def show_summary(summary: "Summary") -> None:
 def _show_lines(title: str, lines: list[str]) -> None:
     print(f"\n{plain(title)}")
     for line in lines:
-        print(f"  {plain(line)}")
+        first, *more = line.splitlines()
+        print(f"  {plain(first)}{' …' if more else ''}")

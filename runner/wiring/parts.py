@@ -14,7 +14,6 @@ from runner.core.events import Event
 from runner.core.model import AttemptKey, Bundle, RunId, StepResult
 from runner.engine.live import Live
 from runner.engine.loop import Progress
-from runner.errors import ConfigError
 from runner.gateway.http import HttpUpstream
 from runner.gateway.retry import Retrying
 from runner.gateway.script import load_script
@@ -23,17 +22,17 @@ from runner.gateway.upstream import Upstream
 from runner.git import ignored
 from runner.ports import Agent, Ran
 from runner.sandbox.docker import DockerSandboxes
-from runner.wiring.target import Target
+from runner.wiring.target import Target, configured_model
 from runner.worktree.gitbase import git_base
 
 
 def make_upstream(settings: Settings) -> Upstream:
     """What answers at the model door: a script, or the configured endpoint. Raises ConfigError."""
+    configured_model(settings)
     model = settings.model
     if model.script is not None:
         return ScriptedUpstream(load_script(model.script))
-    if model.base_url is None:
-        raise ConfigError("No model is configured", hint="Set RUNNER_MODEL__BASE_URL, or try: runner demo")
+    assert model.base_url is not None
     key = model_key(settings)
     upstream = HttpUpstream(model.base_url, key.get_secret_value() if key else "", timeout_s=model.timeout_s)
     return Retrying(upstream, retries=model.retries)

@@ -68,7 +68,7 @@ def run_plan(
         sandboxes = stack.enter_context(closing(make_sandboxes(target, clock)))
         _bury_the_dead(target, store, sandboxes)
         stack.enter_context(log.run_log(layout.logs(run_id), run_id))
-        doors = stack.enter_context(Gateway(upstream, models=_models(target, planned)))
+        doors = stack.enter_context(Gateway(upstream, models=_models(planned)))
         store.create_run(
             run_id, planned.plan, base_commit=planned.base, metadata=_metadata(target, planned, image)
         )
@@ -105,7 +105,7 @@ def run_plan(
                 prompts=Prompts(templates_dir() / "prompts"),
                 profiles=target.profiles,
                 image=image,
-                model=target.model,
+                model=planned.model,
                 author=settings.agent.author,
                 clock=clock,
             ),
@@ -133,8 +133,8 @@ def _bury_the_dead(target: Target, store: Store, sandboxes: DockerSandboxes) -> 
         abandon_interrupted(store, run, workstreams)
 
 
-def _models(target: Target, planned: PlannedRun) -> frozenset[str]:
-    return frozenset(bundle.model or target.model for bundle in planned.plan)
+def _models(planned: PlannedRun) -> frozenset[str]:
+    return frozenset(bundle.model or planned.model for bundle in planned.plan)
 
 
 def _metadata(target: Target, planned: PlannedRun, image: str) -> dict[str, object]:
@@ -143,5 +143,5 @@ def _metadata(target: Target, planned: PlannedRun, image: str) -> dict[str, obje
         "plan": str(target.settings.run.plan),
         "parallel": target.settings.run.parallel,
         "image": image,
-        "model": target.model,
+        "model": planned.model,
     }

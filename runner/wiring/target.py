@@ -27,27 +27,13 @@ class Target:
     profiles: Mapping[str, ToolProfile]
     env: Mapping[str, str]
 
-    @property
-    def model(self) -> str:
-        """The model that is asked when a bundle names none. Raises ConfigError when nothing is configured."""
-        model = self.settings.model
-        if model.script is not None:
-            return model.name or SCRIPTED_MODEL
-        if model.base_url is None or model.name is None:
-            raise ConfigError(
-                "No model is configured",
-                details=f"model.base_url is {model.base_url or 'unset'}, model.name is {model.name or 'unset'}.",
-                hint="Set RUNNER_MODEL__BASE_URL, RUNNER_MODEL__NAME and RUNNER_MODEL__API_KEY. "
-                "To try the runner without a model: runner demo",
-            )
-        return model.name
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedRun:
     """What would be run: nothing has been started or written."""
 
     plan: Plan
+    model: str  # for bundles that name none
     base: Commit
     branch: str | None  # that the base was taken from; None when HEAD is detached
     replaced: Mapping[str, Commit]  # branches of earlier runs that will be moved
@@ -72,6 +58,21 @@ def open_target(
     return Target(repository=repository, settings=settings, layout=layout, profiles=profiles, env=env)
 
 
+def configured_model(settings: Settings) -> str:
+    """The model that is asked when a bundle names none. Raises ConfigError when nothing is configured."""
+    model = settings.model
+    if model.script is not None:
+        return model.name or SCRIPTED_MODEL
+    if model.base_url is None or model.name is None:
+        raise ConfigError(
+            "No model is configured",
+            details=f"model.base_url is {model.base_url or 'unset'}, model.name is {model.name or 'unset'}.",
+            hint="Set RUNNER_MODEL__BASE_URL, RUNNER_MODEL__NAME and RUNNER_MODEL__API_KEY. "
+            "To try the runner without a model: runner demo",
+        )
+    return model.name
+
+
 def plan_run(
     target: Target, *, only: Sequence[str] = (), replace: bool = False, allow_dirty: bool = False
 ) -> PlannedRun:
@@ -86,6 +87,7 @@ def plan_run(
         _refuse_dirty(repository)
     return PlannedRun(
         plan=plan,
+        model=configured_model(target.settings),
         base=base,
         branch=repository.branch(),
         replaced=_branches(plan, repository, replace=replace),

@@ -20,6 +20,7 @@ from tests.conftest import GIT_ENV
 PLANS = Path(__file__).parents[1] / "data/plans"
 SCHEMA = json.loads((schema_dir() / "workstream.schema.json").read_text())
 MINIMAL = {"id": "ws-a", "openspec_change": "c", "files_scope": ["a"], "tasks": ["x"]}
+SOUND = MINIMAL | {"acceptance_tests": ["true"]}
 
 
 def lines(folder: Path) -> list[str]:
@@ -136,7 +137,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_a_repeated_field_is_a_problem(tmp_path: Path) -> None:
-    raw = json.dumps(MINIMAL)[:-1] + ', "tasks": ["y"]}'
+    raw = json.dumps(SOUND)[:-1] + ', "tasks": ["y"]}'
     assert lines(write(tmp_path / "p", raw.encode())) == [
         "p/plan.json: $: the field 'tasks' stands twice in one object"
     ]
@@ -144,13 +145,13 @@ def test_a_repeated_field_is_a_problem(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_file_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "p/folder.json").mkdir(parents=True)
-    assert lines(write(tmp_path / "p", MINIMAL)) == ["p/folder.json: $: cannot be read: Is a directory"]
+    assert lines(write(tmp_path / "p", SOUND)) == ["p/folder.json: $: is not a file that can be read"]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
-    write(tmp_path / "p", MINIMAL)
+    write(tmp_path / "p", SOUND)
     os.mkfifo(tmp_path / "p/pipe.json")
-    assert lines(tmp_path / "p") == ["p/pipe.json: $: cannot be read: it is no regular file"]
+    assert lines(tmp_path / "p") == ["p/pipe.json: $: is not a file that can be read"]
 
 
 @pytest.mark.parametrize(("make", "message"), [(True, "has no *.json files"), (False, "does not exist")])
