@@ -100,7 +100,10 @@ class Repository:
         """Tracked files of the working tree that differ from HEAD."""
         work = {"GIT_WORK_TREE": str(self.top)}
         self.git.call("update-index", "-q", "--refresh", env=work, check=False)
-        return self.git.items("diff-index", "--name-only", "-z", "HEAD", "--", env=work)
+        # Said here too: of the settings above, this command does not read the one about submodules.
+        return self.git.items(
+            "diff-index", "--name-only", "-z", "--ignore-submodules=all", "HEAD", "--", env=work
+        )
 
     def tree(self, commit: Commit) -> Tree:
         return Tree(self.plumbing.text("rev-parse", "--verify", f"{commit}^{{tree}}"))
@@ -174,20 +177,21 @@ def environment(source: Mapping[str, str]) -> dict[str, str]:
 
 def find_top(path: Path, env: Mapping[str, str]) -> Path:
     """The top folder of the working tree that a path is in. Raises RepositoryError when there is none."""
-    return Path(_discover(path, env)[0])
+    return _discover(path, env)[0]
 
 
 def open_repository(path: Path, *, plumbing_dir: Path, env: Mapping[str, str]) -> Repository:
     """The repository that a path is in; makes the plumbing directory when it is not there yet."""
-    top, common = _discover(path, env)
-    target = Git(Path(common), environment(env))
-    shared = {**environment(env), "GIT_OBJECT_DIRECTORY": str(Path(common) / "objects")}
+    top, git_dir, common = _discover(path, env)
+    target = Git(git_dir, environment(env))
+    shared = {**environment(env), "GIT_OBJECT_DIRECTORY": str(common / "objects")}
     plumbing = Git(plumbing_dir, shared)
-    _make_plumbing(plumbing_dir, target)
-    return Repository(Path(top), target, plumbing)
+    _make_plumbing(plumbing_dir, target, common)
+    return Repository(top, target, plumbing)
 
 
-def _discover(path: Path, env: Mapping[str, str]) -> tuple[str, str]:
+def _discover(path: Path, env: Mapping[str, str]) -> tuple[Path, Path, Path]:
+    """The top folder, the git directory, and the one it shares with others: a linked worktree has both."""
     own = {name: value for name, value in env.items() if not name.startswith("GIT_")}
     ask = [
         "git",
@@ -196,6 +200,7 @@ def _discover(path: Path, env: Mapping[str, str]) -> tuple[str, str]:
         "rev-parse",
         "--path-format=absolute",
         "--show-toplevel",
+        "--absolute-git-dir",
         "--git-common-dir",
     ]
     if not path.is_dir():
@@ -207,11 +212,11 @@ def _discover(path: Path, env: Mapping[str, str]) -> tuple[str, str]:
             details=found.stderr.decode("utf-8", "replace").strip(),
             hint="Change to your repository, or name it with --repo. A new one: git init && git add . && git commit",
         )
-    top, common = found.text.split("\n")
-    return top, common
+    top, git_dir, common = found.text.split("\n")
+    return Path(top), Path(git_dir), Path(common)
 
 
-def _make_plumbing(folder: Path, target: Git) -> None:
+def _make_plumbing(folder: Path, target: Git, common: Path) -> None:
     object_format = target.text("rev-parse", "--show-object-format")
     extension = "[extensions]\n\tobjectFormat = sha256\n" if object_format == "sha256" else ""
     version = 1 if extension else 0
@@ -222,9 +227,11 @@ def _make_plumbing(folder: Path, target: Git) -> None:
         f"[core]\n\trepositoryformatversion = {version}\n\tbare = false\n{extension}"
     )
     (folder / "info" / "attributes").write_text(_RAW_ATTRIBUTES)
-    shallow = target.git_dir / "shallow"
+    shallow = common / "shallow"
     if shallow.exists():  # a shallow clone's history ends there; without this git would look for the rest
         (folder / "shallow").write_bytes(shallow.read_bytes())
+    else:
+        (folder / "shallow").unlink(missing_ok=True)
 
 
 def exclude(top: Path, folder: Path, *, env: Mapping[str, str]) -> bool:

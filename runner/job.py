@@ -122,6 +122,7 @@ class _Attempt:
         self.job = job
         self.ports = ports
         self.emit = emit
+        self.deadline = ports.clock.monotonic() + job.timeout_s
         self.outputs: list[str] = []
         self.usage = Usage()
 
@@ -165,9 +166,11 @@ class _Attempt:
         agent = self.ports.agents[work.agent]()
         command = agent.command(self._task(work, worktree))
         with self.ports.doors.open(self.job.key.ws_id) as door, self._sandbox(worktree, 1, door) as sandbox:
-            ran = self._run(sandbox, agent.name, 1, command)
-            calls = door.take_calls()
-            self.usage = total(calls)
+            try:
+                ran = self._run(sandbox, agent.name, 1, command)
+            finally:  # what was asked was paid for, even when the sandbox is lost
+                calls = door.take_calls()
+                self.usage = total(calls)
             ended = _bad_end(ran) or _model_failure(calls)
             changes = [] if ran.end is not End.EXITED else sandbox.changes()
             if not changes or ran.end is not End.EXITED:
@@ -176,10 +179,12 @@ class _Attempt:
             return self._judge(work, worktree, sandbox, changes)
 
     def _task(self, work: AgentWork, worktree: Worktree) -> AgentTask:
+        named = work.scope.plain_files(worktree.files(self.job.candidate))
+        made = worktree.changed(self.job.base)  # by earlier attempts, perhaps under a name nobody listed
         return AgentTask(
             step=self.job.key.step,
             prompt=work.prompt,
-            files=work.scope.plain_files(worktree.files(self.job.candidate)),
+            files=tuple(dict.fromkeys([*named, *made])),
             model=work.model,
             timeout_s=self.job.timeout_s,
         )
@@ -239,7 +244,7 @@ class _Attempt:
                 continue
             command = Command(argv=expand(profile, files), env=profile.env)
             ran = self._check(worktree, name, len(verdicts) + 1, command, profile.timeout_s)
-            verdicts.append(_cancelled(ran) or judge_tool(profile, ran))
+            verdicts.append(judge_tool(profile, ran))
         return self._verdict(verdicts, what="checks", changed=changed)
 
     def _runtime(self, work: RuntimeWork, worktree: Worktree) -> StepResult:
@@ -247,7 +252,7 @@ class _Attempt:
         for number, test in enumerate(work.tests, start=1):
             command = Command(argv=["/bin/sh", "-c", test.command])
             ran = self._check(worktree, test.id, number, command, test.timeout_s)
-            verdicts.append(_cancelled(ran) or judge_acceptance(test, ran))
+            verdicts.append(judge_acceptance(test, ran))
         return self._verdict(verdicts, what="acceptance tests", changed=worktree.changed(self.job.base))
 
     def _check(
@@ -260,12 +265,16 @@ class _Attempt:
     def _verdict(
         self, verdicts: Sequence[tuple[Outcome, tuple[Finding, ...]]], *, what: str, changed: Sequence[str]
     ) -> StepResult:
+        not_judged = [finding for outcome, found in verdicts for finding in found if outcome is Outcome.INFRA]
+        if not_judged:  # nothing is said about the code, so there is nothing to fix or to count
+            message = "; ".join(f"{one.tool}: {one.message.splitlines()[0]}" for one in not_judged)
+            return self.result(Outcome.INFRA, message, changed=changed)
         findings = [finding for _, found in verdicts for finding in found]
         bad = [outcome for outcome, _ in verdicts if outcome is not Outcome.OK]
         if not bad:
             message = f"{len(verdicts)} {what} passed" if verdicts else f"there are no {what} to run"
             return self.result(Outcome.OK, message, changed=changed)
-        outcome = next((one for one in (Outcome.INFRA, Outcome.FINDINGS) if one in bad), bad[0])
+        outcome = Outcome.FINDINGS if Outcome.FINDINGS in bad else bad[0]
         message = f"{len(bad)} of {len(verdicts)} {what} failed with {len(findings)} finding(s)"
         return self.result(outcome, message, findings=findings, changed=changed)
 
@@ -282,11 +291,15 @@ class _Attempt:
             base=self.job.base,
             image=self.job.image,
             limits=self.job.limits,
-            timeout_s=min(timeout_s or self.job.timeout_s, self.job.timeout_s),
+            timeout_s=min(timeout_s or self.job.timeout_s, self._time_left()),
             door=door.folder if door else None,
         )
         with self.ports.sandboxes.open(spec) as sandbox:
             yield sandbox
+
+    def _time_left(self) -> float:
+        """Of the attempt, for its next command; when there is none, just enough to be told so by a timeout."""
+        return max(0.1, self.deadline - self.ports.clock.monotonic())
 
     def _run(self, sandbox: Sandbox, tool: str, serial: int, command: Command) -> Ran:
         self._tell(EventType.TOOL_STARTED, tool=tool)
@@ -322,10 +335,6 @@ _BAD_ENDS = {
 def _bad_end(ran: Ran) -> tuple[Outcome, str] | None:
     found = _BAD_ENDS.get(ran.end)
     return (found[0], f"the agent {found[1]} after {ran.duration_s:.0f} s") if found else None
-
-
-def _cancelled(ran: Ran) -> tuple[Outcome, tuple[Finding, ...]] | None:
-    return (Outcome.INFRA, ()) if ran.end is End.CANCELLED else None
 
 
 def _model_failure(calls: Sequence[Call]) -> tuple[Outcome, str] | None:

@@ -1,9 +1,11 @@
 """Commands on the host: argument lists only, always with a deadline, never through a shell."""
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,29 +51,21 @@ def run(
 ) -> Completed:
     """Run a command and collect its output.
 
-    It gets a session of its own, so that a ^C on our terminal reaches us and not it. With `check`, an exit
-    code other than 0 raises CommandError; a missing program or a missed deadline always does.
+    With `check`, an exit code other than 0 raises CommandError; a program that cannot be started or a missed
+    deadline always does. After a missed deadline the command's own children are gone, too.
     """
-    try:
-        done = subprocess.run(
-            argv,
-            env=env,
-            cwd=cwd,
-            input=input,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise CommandError(argv, "was not found") from error
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(argv, f"did not end within {timeout_s:g} s", stderr=error.stderr or b"") from error
-    if check and done.returncode != 0:
+    with _started(argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        try:
+            stdout, stderr = child.communicate(input, timeout=timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise _late(argv, timeout_s, stderr=error.stderr or b"") from error
+        finally:
+            _kill(child)
+    if check and child.returncode != 0:
         raise CommandError(
-            argv, f"exited with {done.returncode}", returncode=done.returncode, stderr=done.stderr
+            argv, f"exited with {child.returncode}", returncode=child.returncode, stderr=stderr
         )
-    return Completed(done.returncode, done.stdout, done.stderr)
+    return Completed(child.returncode, stdout, stderr)
 
 
 def stream(
@@ -81,36 +75,67 @@ def stream(
     on_line: Callable[[str], None],
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Run a long command, handing on each line of its output (both streams) as it comes; its exit code."""
-    try:
-        child = subprocess.Popen(
-            argv,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except FileNotFoundError as error:
-        raise CommandError(argv, "was not found") from error
-    expired = threading.Event()
+    """Run a long command, handing on each line of its output (both streams) as it comes; its exit code.
 
-    def kill() -> None:
-        expired.set()
-        child.kill()
+    Raises CommandError as `run` does.
+    """
+    with _started(argv, env=env, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT) as child:
+        expired = threading.Event()
 
-    deadline = threading.Timer(timeout_s, kill)
-    deadline.start()
-    with child:
+        def expire() -> None:
+            expired.set()
+            _kill(child)
+
+        deadline = threading.Timer(timeout_s, expire)
+        deadline.start()
         try:
             assert child.stdout is not None
             for line in child.stdout:
                 on_line(line.decode("utf-8", "replace").rstrip())
-        except BaseException:
-            child.kill()
-            raise
+            child.wait()
         finally:
             deadline.cancel()
+            _kill(child)
     if expired.is_set():
-        raise CommandError(argv, f"did not end within {timeout_s:g} s")
+        raise _late(argv, timeout_s)
     return child.returncode
+
+
+def _started(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    stdin: int,
+    stderr: int,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """The command, in a session of its own: so a ^C on our terminal reaches us and not it."""
+    try:
+        return subprocess.Popen(
+            argv,
+            env=env,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except OSError as error:
+        if cwd is not None and not cwd.is_dir():
+            problem = f"could not be started: there is no folder {cwd}"
+        elif isinstance(error, FileNotFoundError):
+            problem = "was not found"
+        else:
+            problem = f"could not be started: {error.strerror}"
+        raise CommandError(argv, problem) from error
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a command that has not ended, with the children that it started: they would keep its output open."""
+    if child.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def _late(argv: Sequence[str], timeout_s: float, *, stderr: bytes = b"") -> CommandError:
+    return CommandError(argv, f"did not end within {timeout_s:g} s", stderr=stderr)

@@ -1,10 +1,18 @@
 """Fixtures that every tier shares: real git repositories, and no settings of the developer's."""
 
+import gc
 import subprocess
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from runner.config.settings import ImageSettings
+from runner.errors import RunnerError
+from runner.images.lock import check_image, lock_path
+from runner.resources import images_dir
 
 GIT_ENV = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -16,6 +24,29 @@ GIT_ENV = {
     "GIT_COMMITTER_NAME": "Test",
     "GIT_COMMITTER_EMAIL": "test@example.invalid",
 }
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What needs the engine fails without it: a test that is skipped in silence proves nothing."""
+    if item.get_closest_marker("docker") or item.get_closest_marker("e2e"):
+        missing = _missing()
+        if missing:
+            pytest.fail(f"{missing}\nTo run only what needs no containers: just check", pytrace=False)
+
+
+@cache
+def _missing() -> str:
+    """Why containers cannot be had, and what to do about it; nothing where they can."""
+    missing = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py forgets its socket when nobody answers
+        try:
+            check_image(ImageSettings().python, lock_path(images_dir()))
+        except RunnerError as error:
+            missing = "\n".join(filter(None, (error.brief, error.details, error.hint)))
+        gc.collect()
+    return missing
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ _STYLES = {
     WsStatus.READY: "dim",
 }
 
+_URGENCY = {WsStatus.FAILED: 1, WsStatus.BLOCKED: 2, WsStatus.READY: 3, WsStatus.PENDING: 4, WsStatus.DONE: 5}
+_FRAME_LINES = 5  # of the table's head and foot
+
 
 @contextmanager
 def shown_progress(bundles: Sequence[Bundle], *, quiet: bool) -> Iterator[Progress]:
@@ -36,8 +40,9 @@ def shown_progress(bundles: Sequence[Bundle], *, quiet: bool) -> Iterator[Progre
         from rich.console import Console
         from rich.live import Live
 
-        table = LiveTable(bundles)
-        with Live(get_renderable=table.render, console=Console(stderr=True), refresh_per_second=5):
+        console = Console(stderr=True)
+        table = LiveTable(bundles, height=console.height)
+        with Live(get_renderable=table.render, console=console, refresh_per_second=5):
             yield table
     else:
         yield Lines(max((len(bundle.id) for bundle in bundles), default=0))
@@ -88,8 +93,9 @@ class _Row:
 class LiveTable:
     """A row for each workstream. Rendered from another thread than the one that reports."""
 
-    def __init__(self, bundles: Sequence[Bundle]) -> None:
+    def __init__(self, bundles: Sequence[Bundle], *, height: int) -> None:
         self._rows = {bundle.id: _Row() for bundle in bundles}
+        self._room = max(1, height - _FRAME_LINES)
 
     def event(self, event: Event) -> None:
         if event.ws_id is None:
@@ -127,7 +133,7 @@ class LiveTable:
             ("WHAT", {"no_wrap": True, "overflow": "ellipsis", "ratio": 1}),
         ):
             table.add_column(name, **options)
-        for ws_id, row in self._rows.items():
+        for ws_id, row in self._shown():
             spent = time.monotonic() - row.since if row.since else row.seconds
             table.add_row(
                 Text(ws_id),
@@ -135,7 +141,17 @@ class LiveTable:
                 Text(f"{spent:.0f} s" if spent else ""),
                 Text(plain(row.doing)),
             )
+        counts = Counter(row.status for row in self._rows.values())
+        table.caption = ", ".join(f"{count} {status}" for status, count in counts.items())
+        table.caption_justify = "left"
         return table
+
+    def _shown(self) -> list[tuple[WsId, _Row]]:
+        """As many rows as there is room for: what is at work, then what went wrong, then the rest."""
+        rows = list(self._rows.items())
+        if len(rows) <= self._room:
+            return rows
+        return sorted(rows, key=lambda item: _URGENCY.get(item[1].status, 0))[: self._room]
 
 
 def _sentence(result: StepResult) -> str:

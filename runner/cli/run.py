@@ -136,6 +136,7 @@ class _Connection:
         del number, frame
         if self.engine is None:
             raise KeyboardInterrupt
+        print("Stopping the containers and saving the state ...", file=sys.stderr)
         self.engine.interrupt()
 
 

@@ -57,8 +57,8 @@ class ModelSettings(Section):
     """The longest answer that is asked for."""
     context_tokens: Count = 131072
     """What the model can take in, its answer included."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """How freely the model answers; 0 is the most repeatable."""
+    temperature: Annotated[float | None, Field(ge=0, le=2), _EmptyIsUnset] = 0.0
+    """How freely the model answers; 0 is the most repeatable. Empty: not sent, for models that refuse it."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a request is sent again after a passing fault of the endpoint."""
 

@@ -71,7 +71,7 @@ def _regex(pattern: str) -> RegexPattern:
         raise PatternError(f"{pattern!r} {reason}")
     regex, include = GitIgnoreSpecPattern.pattern_to_regex(normal(pattern))
     # In pathspec a negated set (`[!a]`) would match a slash, which it never does in git.
-    return RegexPattern(re.compile((regex or "").replace("[^", "[^/")), include)
+    return RegexPattern(re.compile(re.sub(r"\[\^(?!/)", "(?!/)[^", regex or "")), include)
 
 
 def _never(path: str) -> str | None:

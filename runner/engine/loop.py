@@ -14,7 +14,7 @@ from runner.core.summary import run_status
 from runner.core.transitions import ENDED
 from runner.engine.live import Live
 from runner.engine.workers import Workers
-from runner.errors import RunnerError
+from runner.errors import RunnerError, StoreError
 from runner.job import Job
 from runner.ports import Base, NoBase, Results
 from runner.store.runs import Store
@@ -90,7 +90,11 @@ class Engine:
         self._inbox.put(Interrupt())
 
     def run(self) -> RunStatus:
-        """Run the plan to its end. Raises what is our own bug, after stopping every job."""
+        """Run the plan to its end.
+
+        Raises RunnerError when the world breaks under the loop itself (the run is then recorded as failed), and
+        what is our own bug; every job has been stopped before.
+        """
         self._store.move_run(
             self.run_id, expected=RunStatus.PENDING, new=RunStatus.RUNNING, cause="run started"
         )
@@ -100,10 +104,17 @@ class Engine:
             while self._running:
                 self._handle(self._inbox.get())
                 self._start_ready()
+        except StoreError:  # nothing can be recorded any more
+            self._workers.cancel()
+            raise
+        except RunnerError as error:
+            self._workers.cancel()
+            self._finish(given_up=f"{error.brief} {error.details}".strip())
+            raise
         except BaseException:
             self._workers.cancel()
             raise
-        return self._finish()
+        return self._finish(given_up="the run was interrupted" if self.interrupted else "")
 
     def _handle(self, message: Message) -> None:
         match message:
@@ -240,15 +251,15 @@ class Engine:
         self._move(live, WsStatus.BLOCKED, cause="dependency", reason=reason)
         self._record(self._event(EventType.DEPENDENCY_BLOCKED, live, payload))
 
-    def _finish(self) -> RunStatus:
+    def _finish(self, *, given_up: str = "") -> RunStatus:
+        """End the run. With a reason to give it up, what has not ended is abandoned."""
         with self._store.transaction():
             for live in self._live.values():
-                if self.interrupted and live.status not in ENDED:
-                    self._move(
-                        live, WsStatus.ABANDONED, cause="interrupted", reason="the run was interrupted"
-                    )
-            ended = run_status([live.status for live in self._live.values()])
-            status = RunStatus.ABANDONED if self.interrupted else ended
+                if given_up and live.status not in ENDED:
+                    self._move(live, WsStatus.ABANDONED, cause="run given up", reason=given_up)
+            status = run_status([live.status for live in self._live.values()])
+            if given_up:
+                status = RunStatus.ABANDONED if self.interrupted else RunStatus.FAILED
             self._store.move_run(self.run_id, expected=RunStatus.RUNNING, new=status, cause="run ended")
         return status
 

@@ -1,6 +1,5 @@
 """The model doors of a run: unix sockets that are all served by one loop in one background thread."""
 
-import asyncio
 import itertools
 import os
 import socket
@@ -12,17 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from starlette.applications import Starlette
 
 from runner.core.model import WsId
 from runner.errors import UnusableError
 from runner.gateway.app import door_app
+from runner.gateway.serving import serving
 from runner.gateway.upstream import Upstream
 from runner.ports import Call
-
-_CLOSING_S = 5.0
 
 
 class UnixDoor:
@@ -87,14 +83,11 @@ class Gateway:
         door = UnixDoor(folder)
         app = door_app(ws_id, self._upstream, models=self._models, note=door.note)
         try:
-            with _listening(door.socket) as listener:
-                server = _server(app)
-                serving = self._portal.start_task_soon(_serve, server, listener)
-                try:
-                    yield door
-                finally:
-                    server.should_exit = True
-                    serving.result()
+            with (
+                _listening(door.socket) as listener,
+                self._portal.wrap_async_context_manager(serving(app, listener)),
+            ):
+                yield door
         finally:
             folder.rmdir()
 
@@ -117,30 +110,3 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             yield listener
         finally:
             path.unlink()
-
-
-def _server(app: Starlette) -> uvicorn.Server:
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=0,  # cancel what runs
-        )
-    )
-
-
-async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Serve until told to stop, and end only when nothing of it is left."""
-    await server.serve(sockets=[listener])
-    tasks = server.server_state.tasks
-    if tasks:
-        await asyncio.wait(tasks, timeout=_CLOSING_S)
-    for connection in list(server.server_state.connections):
-        connection.transport.abort()

@@ -13,7 +13,7 @@ import requests.exceptions
 
 from runner.clock import Clock
 from runner.errors import ImageError, SandboxError
-from runner.ports import WORKSPACE, Command, End, Ran
+from runner.ports import WORKSPACE, Command, End, Output, Ran
 from runner.sandbox.options import (
     ENVIRONMENT,
     Sealed,
@@ -28,6 +28,8 @@ _POLL_S = 0.5
 _END_S = 30  # what the engine gets to report a container's end once its output has ended
 
 ENGINE_FAULTS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+
+_NEVER_STARTED = Ran(end=End.CANCELLED, exit_code=137, stdout=Output(), stderr=Output(), duration_s=0.0)
 
 
 class Container:
@@ -65,6 +67,8 @@ class Container:
     def run(self, command: Command) -> Ran:
         """Run the command to its end, its deadline or its output limit. Blocks."""
         began = self._clock.monotonic()
+        if self._cancelled.is_set():
+            return _NEVER_STARTED
         try:
             with self._attached() as stream:
                 self._client.start(self.name)

@@ -10,7 +10,7 @@ from runner.config import load_settings
 from runner.config.settings import Settings
 from runner.core.model import Commit, ToolProfile
 from runner.core.plan import Plan, did_you_mean
-from runner.errors import ConfigError, PlanError, RepositoryError, UsageError
+from runner.errors import ConfigError, PlanError, RepositoryError, UnusableError, UsageError
 from runner.git import OLDEST_GIT, Repository, exclude, find_top, open_repository, version
 from runner.layout import StateLayout
 from runner.profiles import load_profiles
@@ -49,7 +49,7 @@ def open_target(
     top = find_top(repo or Path.cwd(), env)
     settings = load_settings(repo=top, env=env, flags=flags).settings
     layout = StateLayout(settings.paths.state)
-    layout.root.mkdir(parents=True, exist_ok=True)
+    _make_private(layout.root)
     exclude(top, layout.root, env=env)
     repository = open_repository(top, plumbing_dir=layout.plumbing, env=env)
     _refuse_tracked_settings(repository)
@@ -92,6 +92,17 @@ def plan_run(
         branch=repository.branch(),
         replaced=_branches(plan, repository, replace=replace),
     )
+
+
+def _make_private(folder: Path) -> None:
+    """Nobody else on the host may enter: the sandboxes' user owns files in it, and logs may tell much."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise UnusableError(
+            "The state folder cannot be made", details=str(error), hint="paths.state can name another."
+        ) from error
 
 
 def _refuse_tracked_settings(repository: Repository) -> None:

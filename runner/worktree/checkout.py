@@ -89,9 +89,11 @@ class GitWorktrees:
     def remove(self, ws_id: WsId) -> None:
         """Remove a checkout; its commits stay."""
         self._made.pop(ws_id, None)
+        path = self.path(ws_id)
         with self._registering:
-            shutil.rmtree(self.path(ws_id), ignore_errors=True)
-            self._repository.git.call("worktree", "prune")
+            # Not `prune`: that would forget worktrees of the user's that lie on a disk not mounted now.
+            self._repository.git.call("worktree", "remove", "--force", "--force", str(path), check=False)
+        shutil.rmtree(path, ignore_errors=True)
         if self._folder.is_dir() and not any(self._folder.iterdir()):
             self._folder.rmdir()
 

@@ -1,5 +1,6 @@
-"""A real sandbox over a real checkout, as a run has it."""
+"""Sandboxes over a real checkout, as a run has it."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from runner.clock import SystemClock
 from runner.core.model import AttemptKey, Commit, Limits, RunId, StepName, WsId
 from runner.git import Repository, ignored, open_repository
-from runner.ports import Command, Ran, Sandbox, SandboxSpec
+from runner.ports import Command, End, Output, Ran, Sandbox, Sandboxes, SandboxSpec
 from runner.sandbox.docker import DockerSandboxes, sandbox_uid
 from runner.worktree.checkout import GitWorktree, GitWorktrees
 from runner.worktree.gitbase import git_base
 from tests.conftest import GIT_ENV, GitRepo
+from tests.fakes import FakeSandboxes, ran
 
 IMAGE = "runner/python:latest"
 
@@ -24,7 +26,7 @@ class Bench:
 
     repository: Repository
     worktree: GitWorktree
-    sandboxes: DockerSandboxes
+    sandboxes: Sandboxes
     serial: int = 0
 
     def spec(self, **overrides: object) -> SandboxSpec:
@@ -49,12 +51,35 @@ class Bench:
             then(sandbox)
             return ran
 
+    def left_by(self, script: str, **overrides: object) -> list[tuple[str, str]]:
+        """Path and kind of each change that a script leaves."""
+        found: list[tuple[str, str]] = []
+
+        def look(sandbox: Sandbox) -> None:
+            found.extend((change.path, change.kind) for change in sandbox.changes())
+
+        self.shell(script, look, **overrides)
+        return found
+
+
+@dataclass
+class DockerBench(Bench):
+    sandboxes: DockerSandboxes
+
 
 @pytest.fixture
-def bench(git_repo: GitRepo, tmp_path: Path) -> Iterator[Bench]:
-    repository = open_repository(git_repo.path, plumbing_dir=tmp_path / "plumbing", env=GIT_ENV)
-    uid = sandbox_uid()
-    worktrees = GitWorktrees(repository, tmp_path / "worktrees", uid=uid)
+def repository(git_repo: GitRepo, tmp_path: Path) -> Repository:
+    return open_repository(git_repo.path, plumbing_dir=tmp_path / "plumbing", env=GIT_ENV)
+
+
+@pytest.fixture
+def worktree(repository: Repository, tmp_path: Path) -> GitWorktree:
+    worktrees = GitWorktrees(repository, tmp_path / "worktrees", uid=sandbox_uid())
+    return worktrees.checkout(WsId("ws-a"), repository.head())
+
+
+@pytest.fixture
+def bench(repository: Repository, worktree: GitWorktree, tmp_path: Path) -> Iterator[DockerBench]:
     sandboxes = DockerSandboxes(
         owner=f"test-{tmp_path.name}",
         scratch=tmp_path / "scratch",
@@ -62,5 +87,32 @@ def bench(git_repo: GitRepo, tmp_path: Path) -> Iterator[Bench]:
         ignored=lambda worktree, paths: ignored(repository.plumbing, worktree, paths),
         clock=SystemClock(),
     )
-    yield Bench(repository, worktrees.checkout(WsId("ws-a"), repository.head()), sandboxes)
+    yield DockerBench(repository, worktree, sandboxes)
     sandboxes.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+def any_bench(request: pytest.FixtureRequest, repository: Repository, worktree: GitWorktree) -> Bench:
+    """A bench with the fake, and one with containers."""
+    if request.param == "docker":
+        made: Bench = request.getfixturevalue("bench")
+        return made
+    sandboxes = FakeSandboxes(
+        on_this_host, ignored=lambda worktree, paths: ignored(repository.plumbing, worktree, paths)
+    )
+    return Bench(repository, worktree, sandboxes)
+
+
+def on_this_host(workspace: Path, command: Command) -> Ran:
+    """Play a harmless command by running it."""
+    try:
+        done = subprocess.run(command.argv, cwd=workspace, env=GIT_ENV, capture_output=True)
+    except FileNotFoundError as error:
+        return ran(stderr=str(error), exit_code=127)
+    return Ran(
+        end=End.EXITED,
+        exit_code=done.returncode,
+        stdout=Output(done.stdout),
+        stderr=Output(done.stderr),
+        duration_s=0.1,
+    )

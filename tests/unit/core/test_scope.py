@@ -39,6 +39,9 @@ def judge(path: str, *scope: str, create: tuple[str, ...] = (), existed: bool = 
         ("[ab].py", "b.py", True),
         ("[!ab].py", "b.py", False),
         ("x[!a]y", "x/y", False),
+        ("x[!]]y", "xay", True),
+        ("x[!]]y", "x/y", False),
+        ("x[!a]*/y", "xb/y", True),
         ("a b/ü.py", "a b/ü.py", True),
         (r"\!a", "!a", True),
         ("A.py", "a.py", False),
@@ -116,7 +119,9 @@ def test_a_faulty_pattern_makes_no_scope() -> None:
         Scope(("../a",))
 
 
-PIECES = st.sampled_from(["a", "b", "ab", "*", "?", "a*", "*b", "[ab]", "[!a]", "**", r"\*", ".a", "a.b"])
+PIECES = st.sampled_from(
+    ["a", "b", "ab", "*", "?", "a*", "*b", "[ab]", "[!a]", "[!]]", "**", r"\*", ".a", "a.b"]
+)
 
 
 @st.composite

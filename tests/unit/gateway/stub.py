@@ -3,15 +3,16 @@
 import asyncio
 import json
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import uvicorn
 from anyio.from_thread import start_blocking_portal
 from starlette.applications import Starlette
 
 from runner.core.model import WsId
 from runner.gateway.chat import ChatRequest
+from runner.gateway.serving import serving
 from runner.gateway.upstream import Answer, Reply
 
 WS = WsId("add-parser")
@@ -52,37 +53,37 @@ class FakeUpstream:
 
 
 class HangingUpstream(FakeUpstream):
-    """Never answers; `cancelled` tells that it was not waited for in vain."""
+    """Never answers; tells when it was asked, and whether it was told that nobody waits any more."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cancelled = False
+        self.asked = threading.Event()
+        self.cancelled = threading.Event()
 
     async def complete(self, _ws_id: WsId, request: ChatRequest, /) -> Reply:
-        self.requests.append(request)
+        self.asked.set()
         try:
             await asyncio.Event().wait()
         finally:
-            self.cancelled = True
+            self.cancelled.set()
         raise AssertionError
 
 
 @contextmanager
-def serving(app: Starlette) -> Iterator[str]:
+def served(app: Starlette) -> Iterator[str]:
     """An HTTP server on a free port; its base URL."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, start_blocking_portal() as portal:
-        config = uvicorn.Config(
-            app, log_config=None, log_level="critical", lifespan="off", http="h11", ws="none",
-            timeout_graceful_shutdown=0,
-        )  # fmt: skip
-        server = uvicorn.Server(config)
-        done = portal.start_task_soon(server.serve, [listener])
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        finally:
-            server.should_exit = True
-            done.result()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(serving(app, listener)),
+    ):
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
 
 
 async def everything(chunks) -> bytes:
     return b"".join([chunk async for chunk in chunks])
+
+
+def whole(reply: Reply) -> Answer:
+    assert isinstance(reply, Answer)
+    return reply

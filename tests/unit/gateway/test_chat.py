@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pytest
@@ -79,7 +80,7 @@ EVENTS = (
 def test_usage_is_found_however_the_stream_is_cut(cuts):
     reader = EventReader()
     edges = [0, *sorted(cuts), len(EVENTS)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         reader.feed(EVENTS[start:end])
     assert reader.usage == Usage(requests=1, tokens_in=11, tokens_out=5)
     assert reader.done

@@ -3,18 +3,24 @@
 import asyncio
 import json
 import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from runner.errors import ConfigError, ModelError
+from runner.gateway.chat import ChatRequest
 from runner.gateway.http import HttpUpstream
-from runner.gateway.upstream import Answer, NoAnswer, Stream, StreamBrokenError
-from tests.unit.gateway.stub import COMPLETION, WS, chat, everything, serving
+from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, StreamBrokenError
+from tests.unit.gateway.stub import COMPLETION, WS, chat, everything, served, whole
 
 KEY = "sk-very-secret"
+Seen = tuple[str, str, dict[str, str], bytes]  # method, path, headers, body
+Respond = Callable[[Request], Response | Awaitable[Response]]
 
 
 @pytest.fixture(autouse=True)
@@ -22,39 +28,44 @@ def _no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-def endpoint(respond, seen=None):
+def endpoint(respond: Respond, seen: list[Seen] | None = None) -> Starlette:
     """A model endpoint that answers every request with `respond(request)`."""
 
-    async def handle(request):
+    async def handle(request: Request) -> Response:
         body = await request.body()
         if seen is not None:
             seen.append((request.method, request.url.path, dict(request.headers), body))
         reply = respond(request)
-        return await reply if asyncio.iscoroutine(reply) else reply
+        return reply if isinstance(reply, Response) else await reply
 
     return Starlette(routes=[Route("/v1/{path:path}", handle, methods=["GET", "POST"])])
 
 
-def completes(respond, request=None, seen=None, **options):
-    with serving(endpoint(respond, seen)) as base_url:
+def completes(
+    respond: Respond, request: ChatRequest | None = None, seen: list[Seen] | None = None, **options: Any
+) -> Reply:
+    with served(endpoint(respond, seen)) as base_url:
         return asyncio.run(_complete(HttpUpstream(base_url, KEY, **options), request or chat()))
 
 
-async def _complete(upstream, request):
+def answer_of(respond: Respond, seen: list[Seen] | None = None, **options: Any) -> Answer:
+    return whole(completes(respond, seen=seen, **options))
+
+
+async def _complete(upstream: HttpUpstream, request: ChatRequest) -> Reply:
     try:
         return await upstream.complete(WS, request)
     finally:
         await upstream.aclose()
 
 
-def message(answer):
-    assert isinstance(answer, Answer)
-    return json.loads(answer.body)["error"]["message"]
+def message(answer: Answer) -> str:
+    return str(json.loads(answer.body)["error"]["message"])
 
 
 def test_the_body_is_sent_with_the_key():
-    seen = []
-    answer = completes(lambda _: Response(COMPLETION), seen=seen)
+    seen: list[Seen] = []
+    answer = answer_of(lambda _: Response(COMPLETION), seen=seen)
     assert answer == Answer(status=200, body=COMPLETION)
     ((method, path, headers, body),) = seen
     assert (method, path, body) == ("POST", "/v1/chat/completions", chat().body)
@@ -63,8 +74,8 @@ def test_the_body_is_sent_with_the_key():
 
 
 def test_without_a_key_none_is_sent():
-    seen = []
-    with serving(endpoint(lambda _: Response(COMPLETION), seen)) as base_url:
+    seen: list[Seen] = []
+    with served(endpoint(lambda _: Response(COMPLETION), seen)) as base_url:
         asyncio.run(_complete(HttpUpstream(base_url), chat()))
     assert "authorization" not in seen[0][2]
 
@@ -72,7 +83,7 @@ def test_without_a_key_none_is_sent():
 @pytest.mark.parametrize("status", [400, 402, 404, 422, 500, 503, 529])
 def test_an_error_keeps_its_status_message_and_code(status):
     body = json.dumps({"error": {"message": "too long", "code": "context_length_exceeded", "secret": 1}})
-    answer = completes(lambda _: Response(body, status))
+    answer = answer_of(lambda _: Response(body, status))
     assert answer.status == status
     assert json.loads(answer.body)["error"] == {
         "message": "too long",
@@ -83,14 +94,14 @@ def test_an_error_keeps_its_status_message_and_code(status):
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_told_without_the_endpoints_words(status):
-    answer = completes(lambda _: Response(f'{{"error": {{"message": "bad key {KEY}"}}}}', status))
+    answer = answer_of(lambda _: Response(f'{{"error": {{"message": "bad key {KEY}"}}}}', status))
     assert answer.status == status
     assert "refuses the key" in message(answer)
     assert KEY not in answer.body.decode()
 
 
 def test_a_key_in_an_error_is_blotted_out():
-    answer = completes(lambda _: Response(f'{{"error": "no quota for {KEY}"}}', 429))
+    answer = answer_of(lambda _: Response(f'{{"error": "no quota for {KEY}"}}', 429))
     assert message(answer) == "no quota for ***"
 
 
@@ -100,35 +111,37 @@ def test_a_key_in_an_error_is_blotted_out():
 )
 def test_retry_after_is_read(header, seconds):
     headers = {} if header is None else {"Retry-After": header}
-    answer = completes(lambda _: Response("{}", 429, headers=headers))
+    answer = answer_of(lambda _: Response("{}", 429, headers=headers))
     assert (answer.status, answer.retry_after_s) == (429, seconds)
 
 
 @pytest.mark.parametrize("body", ["<html>hello</html>", "[]", "", "[" * 100_000])
 def test_a_good_status_without_a_completion_is_a_bad_gateway(body):
-    answer = completes(lambda _: Response(body))
+    answer = answer_of(lambda _: Response(body))
     assert answer.status == 502
 
 
 def test_redirects_are_not_followed():
-    seen = []
-    answer = completes(lambda _: RedirectResponse("http://127.0.0.1:9/elsewhere"), seen=seen)
+    seen: list[Seen] = []
+    answer = answer_of(lambda _: RedirectResponse("http://127.0.0.1:9/elsewhere"), seen=seen)
     assert (answer.status, len(seen)) == (502, 1)
 
 
 def test_an_endless_answer_is_cut():
-    async def forever():
+    async def forever() -> AsyncIterator[bytes]:
         while True:
             yield b"x" * 1000
+            await asyncio.sleep(0)
 
-    answer = completes(lambda _: StreamingResponse(forever()), max_answer_bytes=5000)
+    answer = answer_of(lambda _: StreamingResponse(forever()), max_answer_bytes=5000)
     assert answer.status == 502
     assert "longer than 5000 bytes" in message(answer)
 
 
 def test_an_answer_that_does_not_come_is_given_up():
-    async def never():
+    async def never() -> Response:
         await asyncio.Event().wait()
+        raise AssertionError
 
     reply = completes(lambda _: never(), timeout_s=0.2)
     assert isinstance(reply, NoAnswer)
@@ -137,7 +150,7 @@ def test_an_answer_that_does_not_come_is_given_up():
 
 
 def test_an_answer_that_trickles_is_given_up_too():
-    async def trickle():
+    async def trickle() -> AsyncIterator[bytes]:
         while True:
             yield b" "
             await asyncio.sleep(0.01)
@@ -158,7 +171,7 @@ def test_a_closed_port_is_no_answer():
 
 
 def test_a_stream_comes_as_it_is():
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"data: 1\n\n"
         yield b"data: [DONE]\n\n"
 
@@ -167,7 +180,7 @@ def test_a_stream_comes_as_it_is():
 
 
 def test_a_stream_that_breaks_is_told():
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"data: 1\n\n"
         raise ConnectionResetError
 
@@ -176,16 +189,17 @@ def test_a_stream_that_breaks_is_told():
 
 
 def test_an_endless_stream_is_cut():
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         while True:
             yield b"data: 1\n\n"
+            await asyncio.sleep(0)
 
     with pytest.raises(StreamBrokenError, match="longer than 500 bytes"):
         asyncio.run(_streamed(lambda _: StreamingResponse(chunks(), media_type="text/event-stream"), 500))
 
 
-async def _streamed(respond, max_answer_bytes=10_000):
-    with serving(endpoint(respond)) as base_url:
+async def _streamed(respond: Respond, max_answer_bytes: int = 10_000) -> bytes:
+    with served(endpoint(respond)) as base_url:
         upstream = HttpUpstream(base_url, KEY, max_answer_bytes=max_answer_bytes)
         try:
             reply = await upstream.complete(WS, chat(stream=True))
@@ -204,8 +218,8 @@ def test_an_endpoint_that_cannot_stream_is_taken_at_its_word():
 
 @pytest.mark.parametrize("status", [200, 404, 405, 429])
 def test_preflight_lets_usable_endpoints_pass(status):
-    seen = []
-    with serving(endpoint(lambda _: Response("{}", status), seen)) as base_url:
+    seen: list[Seen] = []
+    with served(endpoint(lambda _: Response("{}", status), seen)) as base_url:
         HttpUpstream(base_url, KEY).preflight()
     ((method, path, headers, _),) = seen
     assert (method, path, headers["authorization"]) == ("GET", "/v1/models", f"Bearer {KEY}")
@@ -222,7 +236,7 @@ def test_preflight_lets_usable_endpoints_pass(status):
     ],
 )
 def test_preflight_says_what_to_do_about_the_others(status, hint):
-    with serving(endpoint(lambda _: Response(KEY, status))) as base_url, pytest.raises(ModelError) as caught:
+    with served(endpoint(lambda _: Response(KEY, status))) as base_url, pytest.raises(ModelError) as caught:
         HttpUpstream(base_url, KEY).preflight()
     assert str(status) in caught.value.brief
     assert hint in caught.value.hint
@@ -238,4 +252,4 @@ def test_preflight_names_an_address_that_cannot_be_reached(base_url):
 
 def test_what_is_no_url_is_a_mistake_of_configuration():
     with pytest.raises(ConfigError):
-        HttpUpstream("http://[/v1")
+        HttpUpstream("http://model:port/v1")

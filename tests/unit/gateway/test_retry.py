@@ -1,24 +1,25 @@
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
 from runner.gateway.retry import Retrying
-from runner.gateway.upstream import Answer, NoAnswer, Stream
+from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, Upstream
 from tests.unit.gateway.stub import COMPLETION, WS, FakeUpstream, chat, everything
 
 GOOD = Answer(status=200, body=COMPLETION)
 DROPPED = NoAnswer(reason="dropped")
 
 
-def failing(status, retry_after_s=None):
+def failing(status: int, retry_after_s: float | None = None) -> Answer:
     return Answer(status=status, body=b"{}", retry_after_s=retry_after_s)
 
 
-def complete(upstream, **options):
+def complete(upstream: Upstream, **options: int) -> tuple[Reply, list[float]]:
     """The reply to one request, and the pauses that were made for it."""
-    pauses = []
+    pauses: list[float] = []
 
-    async def sleep(seconds):
+    async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
     patient = Retrying(upstream, sleep=sleep, **options)
@@ -74,19 +75,20 @@ def test_pauses_are_bounded():
 
 
 def test_a_stream_is_passed_on():
-    async def close():
+    async def close() -> None:
         pass
 
-    async def chunks():
+    async def chunks() -> AsyncIterator[bytes]:
         yield b"data: [DONE]\n\n"
 
     upstream = FakeUpstream(Stream(chunks=chunks(), close=close))
     reply, _ = complete(upstream)
+    assert isinstance(reply, Stream)
     assert asyncio.run(everything(reply.chunks)) == b"data: [DONE]\n\n"
 
 
 def test_a_bug_is_not_asked_again():
-    def bug():
+    def bug() -> Reply:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

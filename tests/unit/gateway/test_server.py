@@ -1,7 +1,9 @@
 """Doors as sandboxes meet them: sockets in a folder, served from a background thread."""
 
+import asyncio
 import stat
 import threading
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -13,20 +15,20 @@ from runner.gateway.script import Script
 from runner.gateway.scripted import ScriptedUpstream
 from runner.gateway.server import Gateway
 from runner.gateway.upstream import Stream
-from runner.ports import Call, Doors
+from runner.ports import Call, Door, Doors
 from tests.unit.gateway.stub import MODEL, WS, FakeUpstream, HangingUpstream
 
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
 
 @contextmanager
-def visitor(door, timeout=10.0):
-    transport = httpx.HTTPTransport(uds=str(door.folder / "model.sock"))
+def visitor(door: Door, timeout: float = 10.0) -> Iterator[httpx.Client]:
+    transport = httpx.HTTPTransport(uds=str(door.folder / "model.sock"), verify=False)
     with httpx.Client(transport=transport, base_url="http://door/v1", timeout=timeout) as client:
         yield client
 
 
-def ask(door, **more):
+def ask(door: Door, **more: object) -> httpx.Response:
     with visitor(door) as client:
         return client.post("/chat/completions", json=BODY | more)
 
@@ -63,7 +65,7 @@ def test_a_door_knows_who_calls():
 def test_many_doors_answer_at_once():
     with Gateway(FakeUpstream(), models=[MODEL]) as gateway:
 
-        def visit(number):
+        def visit(number: int) -> tuple[list[int], int]:
             with gateway.open(WsId(f"ws-{number}")) as door:
                 return [ask(door).status_code for _ in range(3)], len(door.take_calls())
 
@@ -85,63 +87,43 @@ def test_a_huge_request_is_refused_while_it_is_being_sent():
         assert ask(door, padding="x" * 9_000_000).status_code == 413
 
 
-class Arrivals:
-    """Tells when a request has come in."""
-
-    def __init__(self):
-        self.upstream = HangingUpstream()
-        self._arrived = threading.Event()
-        complete = self.upstream.complete
-
-        async def complete_and_tell(ws_id, request):
-            self._arrived.set()
-            return await complete(ws_id, request)
-
-        self.upstream.complete = complete_and_tell
-
-    def wait(self):
-        assert self._arrived.wait(10)
-
-
 def test_closing_a_door_ends_its_requests_and_takes_the_socket_away():
-    arrivals = Arrivals()
+    upstream = HangingUpstream()
     with (
         ThreadPoolExecutor(1) as pool,
-        Gateway(arrivals.upstream, models=[MODEL]) as gateway,
+        Gateway(upstream, models=[MODEL]) as gateway,
         gateway.open(WS) as other,
     ):
         with gateway.open(WS) as door:
             waiting = pool.submit(ask, door)
-            arrivals.wait()
+            assert upstream.asked.wait(10)
         assert waiting.result(10).status_code == 500
-        assert arrivals.upstream.cancelled
+        assert upstream.cancelled.is_set()
         assert door.take_calls() == [Call(status=0, error="the door was closed")]
         assert not door.folder.exists()
         assert other.folder.exists()
 
 
 def test_a_request_ends_with_the_agent_that_made_it():
-    arrivals = Arrivals()
-    with Gateway(arrivals.upstream, models=[MODEL]) as gateway, gateway.open(WS) as door:
-        with ThreadPoolExecutor(1) as pool, visitor(door) as client:
-            asked = pool.submit(client.post, "/chat/completions", json=BODY)
-            arrivals.wait()
-            client.close()
-            assert asked.exception(10) is not None
+    upstream = HangingUpstream()
+    with Gateway(upstream, models=[MODEL]) as gateway, gateway.open(WS) as door:
+        with visitor(door, timeout=0.2) as client, pytest.raises(httpx.ReadTimeout):
+            client.post("/chat/completions", json=BODY)
+        assert upstream.cancelled.wait(10)
         with visitor(door) as client:
             client.get("/models")
-    assert arrivals.upstream.cancelled
     assert door.take_calls() == [Call(status=0, error="the agent hung up")]
 
 
 def test_leaving_a_stream_early_closes_it():
     closed = threading.Event()
 
-    async def endless():
+    async def endless() -> AsyncIterator[bytes]:
         while True:
             yield b"data: " + b"x" * 10_000 + b"\n\n"
+            await asyncio.sleep(0)
 
-    async def close():
+    async def close() -> None:
         closed.set()
 
     upstream = FakeUpstream(lambda: Stream(chunks=endless(), close=close))
@@ -174,6 +156,8 @@ def test_a_door_is_closed_when_its_user_fails():
         assert not door.folder.exists()
 
 
-def test_a_gateway_is_what_a_job_asks_for():
-    doors: Doors = Gateway(FakeUpstream(), models=[MODEL])
-    assert doors
+def test_a_gateway_serves_as_the_port_that_jobs_know():
+    with Gateway(FakeUpstream(), models=[MODEL]) as gateway:
+        doors: Doors = gateway
+        with doors.open(WS) as door:
+            assert door.take_calls() == []
