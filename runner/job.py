@@ -351,7 +351,7 @@ def _no_change(ran: Ran, report: AgentReport) -> tuple[Outcome, str]:
     """The model answered, and yet nothing changed."""
     if ran.exit_code != 0:
         last = ran.stderr.text().strip().rsplit("\n", 1)[-1]
-        return Outcome.INFRA, f"the agent exited with {ran.exit_code}: {last[:200]}"
+        return Outcome.INFRA, f"the agent exited with {ran.exit_code}: {last[:200]}".rstrip(": ")
     if report.truncated:
         return Outcome.REFUSED, "the model's answer hit its length limit and was not usable as an edit"
     if report.malformed:

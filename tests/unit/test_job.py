@@ -157,11 +157,11 @@ def test_a_change_inside_the_scope_is_committed_as_it_was_asked_for(desk: Desk, 
     result = desk.edit(writes("src/b.py", "new.txt"))
     assert (result.outcome, result.message) == (Outcome.OK, "changed 2 file(s)")
     assert result.changed == ("new.txt", "src/b.py")
-    shown = git_repo.git("show", "-s", "--format=%an <%ae>|%cn|%aI|%P%n%B", result.candidate)
-    assert (
-        shown
-        == f"Tool <tool@example.invalid>|runner|2026-01-02T00:00:00+00:00|{desk.base}\n{MESSAGE}".rstrip()
-    )
+    who, when, parent, *message = git_repo.git(
+        "show", "-s", "--format=%an <%ae>, %cn%n%aI%n%P%n%B", result.candidate
+    ).splitlines()
+    assert (who, when) == ("Tool <tool@example.invalid>, runner", "2026-01-02T00:00:00+00:00")
+    assert (parent, message) == (desk.base, MESSAGE.splitlines())
     assert git_repo.git("show", f"{result.candidate}:src/b.py") == "two"
     assert git_repo.git("rev-parse", f"{result.candidate}^{{tree}}") == result.tree
 
@@ -261,7 +261,7 @@ def test_a_sandbox_is_made_of_what_the_job_says(desk: Desk):
             Outcome.INFRA,
             "the agent exited with 3: ImportError: no",
         ),
-        (ends(exit_code=3), [], AgentReport(), Outcome.INFRA, "the agent exited with 3: "),
+        (ends(exit_code=3), [], AgentReport(), Outcome.INFRA, "the agent exited with 3"),
         (
             ends(end=End.TIMEOUT, exit_code=137, duration_s=60.4),
             [ANSWERED],

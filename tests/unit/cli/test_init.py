@@ -7,8 +7,8 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from runner.cli.init import init
-from runner.git import exclude
 from runner.errors import RepositoryError, UnusableError
+from runner.git import exclude
 from runner.resources import resource
 from tests.conftest import GIT_ENV, GitRepo
 

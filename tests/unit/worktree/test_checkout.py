@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from runner.core.model import WsId
+from runner.core.model import Commit, RunId, Tree, WsId
 from runner.errors import GitError
 from runner.git import Repository, open_repository
-from runner.ports import Base, Change, CommitInfo, NoBase
+from runner.ports import Base, Change, Command, CommitInfo, NoBase, Ran
 from runner.worktree.checkout import GitWorktrees, commit_tree
 from runner.worktree.gitbase import git_base
 from runner.worktree.results import GitResults
@@ -29,6 +29,12 @@ class Layer:
 
     files: dict[str, bytes] = field(default_factory=dict)
 
+    def run(self, command: Command) -> Ran:
+        raise AssertionError(command)
+
+    def changes(self) -> list[Change]:
+        raise AssertionError("what was changed is handed over by the test")
+
     def content(self, change: Change) -> bytes:
         return self.files[change.path]
 
@@ -44,7 +50,7 @@ def worktrees(repository: Repository, tmp_path: Path) -> GitWorktrees:
 
 
 def accept(worktrees: GitWorktrees, base: str, files: dict[str, bytes], changes: list[Change]):
-    worktree = worktrees.checkout(WS, base)
+    worktree = worktrees.checkout(WS, Commit(base))
     return worktree, worktree.accept(Layer(files), changes, INFO)
 
 
@@ -161,10 +167,10 @@ def results(repository: Repository, worktrees: GitWorktrees, **replaced: str) ->
     return GitResults(
         repository,
         worktrees,
-        run_id="R1",
+        run_id=RunId("R1"),
         base=repository.head(),
         started_at=datetime(2026, 1, 2, tzinfo=UTC),
-        replaced=replaced,
+        replaced={name: Commit(commit) for name, commit in replaced.items()},
     )
 
 
@@ -174,7 +180,7 @@ def branch_off(repository: Repository, path: str, text: str):
     listed = plumbing.text("ls-tree", repository.head()) + f"\n100644 blob {blob}\t{path}\n"
     entries = {line.split("\t")[1]: line for line in listed.splitlines()}
     tree = plumbing.call("mktree", input="\n".join(entries.values()).encode()).text
-    return commit_tree(plumbing, tree, [repository.head()], INFO)
+    return commit_tree(plumbing, Tree(tree), [repository.head()], INFO)
 
 
 def test_without_dependencies_a_workstream_starts_from_the_runs_base(repository, worktrees):
