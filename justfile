@@ -7,7 +7,7 @@ export UV_PROJECT_ENVIRONMENT := ".venv"
 export UV_SYSTEM_CERTS := env("UV_SYSTEM_CERTS", path_exists("/etc/ssl/certs/ca-certificates.crt"))
 
 bin := ".venv/bin"
-pytest := ".venv/bin/pytest -n 2 --dist loadgroup"
+pytest := ".venv/bin/pytest -n 2 --dist loadfile"
 
 # Lint, and the tests that need no container engine (the default)
 [no-exit-message]

@@ -68,6 +68,7 @@ class StaticWork:
     """Let linters look at the files that the workstream changed."""
 
     profiles: Mapping[str, ToolProfile]
+    scope: Scope
     tools: tuple[str, ...] | None  # None: chosen by the changed files
 
 
@@ -96,7 +97,7 @@ class Ports:
     sandboxes: Sandboxes
     worktrees: Worktrees
     doors: Doors
-    agents: Mapping[str, Callable[[], Agent]]
+    agents: Mapping[str, Agent]
     clock: Clock
     keep_output: Callable[[AttemptKey, str, int, Ran], str]  # stores raw output; where, for the record
 
@@ -163,7 +164,7 @@ class _Attempt:
     # Agent steps
 
     def _agent(self, work: AgentWork, worktree: Worktree) -> StepResult:
-        agent = self.ports.agents[work.agent]()
+        agent = self.ports.agents[work.agent]
         command = agent.command(self._task(work, worktree))
         with self.ports.doors.open(self.job.key.ws_id) as door, self._sandbox(worktree, 1, door) as sandbox:
             try:
@@ -239,13 +240,26 @@ class _Attempt:
         verdicts: list[tuple[Outcome, tuple[Finding, ...]]] = []
         for name in names:
             profile = work.profiles[name]
-            files = matching(profile, changed)
+            files = matching(profile, self._files(profile, work.scope, worktree, changed))
             if profile.files != "none" and not files:
                 continue
             command = Command(argv=expand(profile, files), env=profile.env)
             ran = self._check(worktree, name, len(verdicts) + 1, command, profile.timeout_s)
             verdicts.append(judge_tool(profile, ran))
         return self._verdict(verdicts, what="checks", changed=changed)
+
+    def _files(
+        self, profile: ToolProfile, scope: Scope, worktree: Worktree, changed: Sequence[str]
+    ) -> Sequence[str]:
+        """The files that a profile selects, before their extensions are looked at."""
+        match profile.files:
+            case "none":
+                return ()
+            case "changed":
+                return changed
+            case "scope":
+                present = worktree.files(self.job.candidate)
+                return [path for path in present if scope.judge(path, existed_at_base=False) is None]
 
     def _runtime(self, work: RuntimeWork, worktree: Worktree) -> StepResult:
         verdicts: list[tuple[Outcome, tuple[Finding, ...]]] = []

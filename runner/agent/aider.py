@@ -1,12 +1,13 @@
 """Aider, driven by the worker program that lies in the images."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runner.ports import AgentReport, AgentTask, Command, End, Ran
+from runner.ports import JOB_FOLDER, AgentReport, AgentTask, Command, End, Ran
 
 _DOOR = "http://127.0.0.1:8088/v1"  # where a sandbox finds its model door
 _TASK = "task.json"
@@ -42,6 +43,8 @@ class _Result(BaseModel):
 class Aider:
     """How Aider is started: the same for every task."""
 
+    argv: tuple[str, ...] = ("/opt/aider/bin/python", "-I", "/opt/runner/aider_worker.py")
+    env: Mapping[str, str] = field(default_factory=dict)  # besides what the worker needs
     edit_format: str = "diff"
     max_input_tokens: int = 128_000
     max_output_tokens: int = 8_192
@@ -69,8 +72,8 @@ class Aider:
             "unlisted": self.unlisted,
         }
         return Command(
-            argv=("/opt/aider/bin/python", "-I", "/opt/runner/aider_worker.py", f"/run/runner/job/{_TASK}"),
-            env=_ENV,
+            argv=(*self.argv, f"{JOB_FOLDER}/{_TASK}"),
+            env={**_ENV, **self.env},
             files={_TASK: json.dumps(job)},
         )
 

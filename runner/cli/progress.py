@@ -156,5 +156,5 @@ class LiveTable:
 
 def _sentence(result: StepResult) -> str:
     key = result.key
-    verdict = "" if result.outcome is Outcome.OK else f" {result.outcome}:"
-    return f"{key.step} {key.attempt}{verdict} {result.message}"
+    verdict = "" if result.outcome is Outcome.OK else f"{result.outcome}: "
+    return f"{key.step} {key.attempt}: {verdict}{result.message}"

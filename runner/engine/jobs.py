@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runner.clock import Clock
-from runner.core.model import AttemptKey, Commit, Finding, Outcome, StepName, ToolProfile
+from runner.core.model import AttemptKey, Bundle, Commit, Finding, Outcome, StepName, ToolProfile
 from runner.core.scope import Scope
 from runner.engine.live import Live
 from runner.git import Repository
@@ -52,7 +52,7 @@ class JobMaker:
             case StepName.FIX:
                 return self._agent_work(live, key, self._fix_prompt(live, base, candidate))
             case StepName.STATIC:
-                return StaticWork(profiles=self.profiles, tools=live.bundle.tools)
+                return StaticWork(profiles=self.profiles, scope=_scope(live.bundle), tools=live.bundle.tools)
             case StepName.RUNTIME:
                 return RuntimeWork(tests=live.bundle.acceptance_tests)
 
@@ -63,7 +63,7 @@ class JobMaker:
             agent=bundle.tool,
             prompt=prompt,
             model=model,
-            scope=Scope(bundle.files_scope, bundle.files_create),
+            scope=_scope(bundle),
             on_violation=bundle.on_scope_violation,
             message=_message(live, key, model),
             author=self.author,
@@ -97,6 +97,10 @@ class JobMaker:
     def _documents(self, base: Commit, names: list[str]) -> tuple[Document, ...]:
         texts = ((name, self.repository.read(base, name)) for name in names)
         return tuple(Document(name=name, text=text) for name, text in texts if text is not None)
+
+
+def _scope(bundle: Bundle) -> Scope:
+    return Scope(bundle.files_scope, bundle.files_create)
 
 
 def _open_findings(live: Live) -> tuple[Finding, ...]:

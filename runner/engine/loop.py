@@ -79,7 +79,7 @@ class Engine:
         self._progress = progress
         self._infra_retries = infra_retries
         self._inbox: SimpleQueue[Message] = SimpleQueue()
-        self._running: set[WsId] = set()
+        self._running: dict[WsId, Future[StepResult]] = {}
 
     def emit(self, event: Event) -> None:
         """Take an event from a worker; safe from any thread."""
@@ -121,7 +121,7 @@ class Engine:
             case Event():
                 self._record(message)
             case Finished():
-                self._running.discard(message.ws_id)
+                del self._running[message.ws_id]
                 self._advance(self._live[message.ws_id], message.future.result())
             case Interrupt():
                 self.interrupted = True
@@ -137,11 +137,15 @@ class Engine:
                 self._move(self._live[ws_id], WsStatus.READY, cause="dependencies are done")
 
     def _start_ready(self) -> None:
-        while not self.interrupted and self._workers.free() > 0:
+        while not self.interrupted and self._room() > 0:
             ws_id = self._schedule.take()
             if ws_id is None:
                 return
             self._start(self._live[ws_id])
+
+    def _room(self) -> int:
+        """How many workstreams may start: the place of a job that ended is its workstream's until that moves on."""
+        return self._workers.free() - sum(future.done() for future in self._running.values())
 
     def _start(self, live: Live) -> None:
         done = [self._live[ws_id].candidate for ws_id in live.bundle.depends_on]
@@ -191,8 +195,8 @@ class Engine:
 
     def _submit(self, live: Live, job: Job) -> None:
         ws_id = live.bundle.id
-        self._running.add(ws_id)
         future = self._workers.submit(job)
+        self._running[ws_id] = future
         future.add_done_callback(lambda done: self._inbox.put(Finished(ws_id, done)))
 
     def _hand_back(self, live: Live, result: StepResult) -> None:

@@ -18,7 +18,7 @@ from runner.ports import Change, Command, Ran, SandboxSpec
 from runner.sandbox.container import ENGINE_FAULTS, Container
 from runner.sandbox.layer import Ignored, read_changes, read_content
 from runner.sandbox.options import LABEL, Sealed, container_name
-from runner.sandbox.overlay import Overlay
+from runner.sandbox.overlay import Overlay, remove_scratch
 
 SANDBOX_UID = 1000  # when we run as root; otherwise containers run as ourselves
 
@@ -123,7 +123,7 @@ class DockerSandboxes:
             container.cancel()
 
     def reap(self) -> list[str]:
-        """Remove the containers and volumes that an earlier process of the same owner left; their names."""
+        """Remove what an earlier process of the same owner left: containers (their names), volumes, layers."""
         client = self._client()
         ours = {"label": f"{LABEL}.owner={self._owner}"}
         try:
@@ -133,8 +133,10 @@ class DockerSandboxes:
             volumes = client.volumes(filters=ours)["Volumes"] or []
             for volume in volumes:
                 client.remove_volume(volume["Name"], force=True)
+            for layer in self._scratch.glob("*"):
+                remove_scratch(layer)
         except ENGINE_FAULTS as error:
-            raise EngineError("Could not remove the containers of a dead run", details=str(error)) from error
+            raise EngineError("Could not remove what a dead run left", details=str(error)) from error
         return [found["Names"][0].lstrip("/") for found in containers]
 
     def _register(self, container: Container) -> None:

@@ -1,12 +1,9 @@
 """The parts of a run that settings decide on, and what stands between two parts."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from runner import log
-from runner.agent.registry import AGENTS
 from runner.clock import Clock
 from runner.config import model_key
 from runner.config.settings import Settings
@@ -20,7 +17,7 @@ from runner.gateway.script import load_script
 from runner.gateway.scripted import ScriptedUpstream
 from runner.gateway.upstream import Upstream
 from runner.git import ignored
-from runner.ports import Agent, Ran
+from runner.ports import Ran
 from runner.sandbox.docker import DockerSandboxes
 from runner.wiring.target import Target, configured_model
 from runner.worktree.gitbase import git_base
@@ -36,11 +33,6 @@ def make_upstream(settings: Settings) -> Upstream:
     key = model_key(settings)
     upstream = HttpUpstream(model.base_url, key.get_secret_value() if key else "", timeout_s=model.timeout_s)
     return Retrying(upstream, retries=model.retries)
-
-
-def make_agents(settings: Settings) -> Mapping[str, Callable[[], Agent]]:
-    """The agents that a bundle may name, as the settings want them."""
-    return {name: partial(make, settings.model) for name, make in AGENTS.items()}
 
 
 def make_sandboxes(target: Target, clock: Clock) -> DockerSandboxes:

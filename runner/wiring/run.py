@@ -8,6 +8,7 @@ from functools import partial
 from ulid import ULID
 
 from runner import log
+from runner.agent.registry import make_agents
 from runner.clock import SystemClock
 from runner.core.model import RunId, StepResult
 from runner.core.summary import Summary
@@ -31,7 +32,6 @@ from runner.wiring.parts import (
     LogWriter,
     keep_output,
     live_of,
-    make_agents,
     make_sandboxes,
     make_upstream,
 )
@@ -77,7 +77,7 @@ def run_plan(
             sandboxes=sandboxes,
             worktrees=worktrees,
             doors=doors,
-            agents=make_agents(settings),
+            agents=make_agents(target.profiles, settings.model),
             clock=clock,
             keep_output=partial(keep_output, layout.logs(run_id)),
         )

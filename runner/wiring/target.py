@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.agent.registry import AGENTS
 from runner.bundles import load_plan, select
 from runner.config import load_settings
 from runner.config.settings import Settings
@@ -131,11 +130,12 @@ def _refuse_dirty(repository: Repository) -> None:
 
 
 def _check_tools(plan: Plan, profiles: Mapping[str, ToolProfile]) -> None:
-    checks = [name for name, profile in profiles.items() if profile.type != "ai"]
+    agents = [name for name, profile in profiles.items() if profile.type == "ai"]
+    checks = [name for name in profiles if name not in agents]
     problems = []
     for bundle in plan:
-        if bundle.tool not in AGENTS:
-            known = ", ".join(AGENTS)
+        if bundle.tool not in agents:
+            known = ", ".join(agents)
             problems.append(
                 f"{bundle.source}: {bundle.id}: there is no agent '{bundle.tool}'; there is {known}"
             )

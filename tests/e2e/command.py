@@ -32,7 +32,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Target:
-    """A target repository, and `runner` called in it with a clean environment."""
+    """A target repository, and `runner` called in it (or where it will be) with a clean environment."""
 
     repo: GitRepo
     env: Mapping[str, str]
@@ -41,10 +41,14 @@ class Target:
     def state(self) -> Path:
         return self.repo.path / ".runner"
 
+    @property
+    def folder(self) -> Path:
+        return self.repo.path if self.repo.path.exists() else self.repo.path.parent
+
     def runner(self, *args: str | Path, **env: str) -> Ended:
         done = subprocess.run(
             [sys.executable, "-m", "runner", *map(str, args)],
-            cwd=self.repo.path,
+            cwd=self.folder,
             env={**self.env, **env},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -57,7 +61,7 @@ class Target:
         return Running(
             subprocess.Popen(
                 [sys.executable, "-m", "runner", *map(str, args)],
-                cwd=self.repo.path,
+                cwd=self.folder,
                 env={**self.env, **env},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -83,7 +87,7 @@ class Target:
     def attempts(self, run_id: str, ws_id: str) -> list[str]:
         """How each attempt of a workstream ended, in order: `edit ok`, `static findings`."""
         lines = self.log(run_id, f"{ws_id}.jsonl")
-        return [line["message"] for line in lines if "findings" in line["context"]]
+        return [line["message"] for line in lines if "changed" in line["context"]]
 
     def refs(self) -> list[str]:
         return self.repo.git("for-each-ref", "--format=%(refname)").splitlines()
@@ -132,8 +136,8 @@ class Running:
     def wait_for(self, text: str) -> None:
         """Return once a line on standard error holds the text."""
         with self._came:
-            found = self._came.wait_for(lambda: self._ended or self._has(text), timeout=PATIENCE_S)
-        assert found and self._has(text), f"{text!r} did not come: {''.join(self.seen)}"
+            self._came.wait_for(lambda: self._ended or self._has(text), timeout=PATIENCE_S)
+        assert self._has(text), f"{text!r} did not come: {''.join(self.seen)}"
 
     def signal(self, number: signal.Signals) -> Ended:
         self.process.send_signal(number)

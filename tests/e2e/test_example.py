@@ -18,7 +18,7 @@ from runner.resources import resource
 from tests.e2e.command import Ended, Target
 from tests.e2e.conftest import MakeTarget
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("example")]
+pytestmark = pytest.mark.e2e
 
 AUTHOR = "Aider via runner <noreply@runner.invalid>"
 
@@ -33,7 +33,7 @@ CHANGED = {
     "ws-report-script": {"scripts/report.sh"},
 }
 STRAIGHT = ["edit ok", "static ok", "runtime ok"]
-ATTEMPTS = {ws_id: STRAIGHT for ws_id in CHANGED} | {
+ATTEMPTS = dict.fromkeys(CHANGED, STRAIGHT) | {
     "ws-weeks": ["edit ok", "static ok", "runtime findings", "fix ok", "static ok", "runtime ok"],
     "ws-rounding": ["edit ok", "static findings", "fix ok", "static ok", "runtime ok"],
     "ws-missing-days": ["edit scope_violation", *STRAIGHT],
@@ -59,13 +59,10 @@ class Example:
         return self.target.repo.git(*args)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def example(make_target: MakeTarget) -> Example:
     target = make_target("example")
-    # From the folder that will hold it: the repository is not there yet.
-    ended = Target(type(target.repo)(target.repo.path.parent), target.env).runner(
-        "demo", "--into", target.repo.path
-    )
+    ended = target.runner("demo", "--into", target.repo.path)
     plan = load_plan(resource("templates/example/workstreams"))
     return Example(target, ended, target.summary(), plan)
 
@@ -89,7 +86,7 @@ def test_the_attempts_are_those_that_the_script_leads_to(example: Example, ws_id
     assert example.target.attempts(example.run_id, ws_id) == ATTEMPTS[ws_id]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def checkouts(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Each branch, checked out as its owner would."""
     folder = tmp_path_factory.mktemp("checkouts")
@@ -227,9 +224,7 @@ def test_the_logs_have_the_documented_form(example: Example):
 def test_what_every_tool_printed_is_kept(example: Example):
     logs = example.target.state / "logs" / example.run_id
     told = {
-        event["payload"]["output"]
-        for event in example.target.events()
-        if event["type"] == "tool_finished"
+        event["payload"]["output"] for event in example.target.events() if event["type"] == "tool_finished"
     }
     kept = {path.relative_to(logs).as_posix() for path in (logs / "tool_outputs").iterdir()}
     assert told == kept
@@ -250,7 +245,10 @@ def test_a_run_can_be_listed_and_looked_at_for_programs(example: Example):
     target = example.target
     [run] = target.runner("runs", "--json").json
     assert (run["run_id"], run["status"], run["workstreams"]) == (example.run_id, "completed", {"done": 7})
-    errors = {error["signature"].split("::")[0]: error["workstreams"] for error in target.runner("show-errors", "--json").json}
+    errors = {
+        error["signature"].split("::")[0]: error["workstreams"]
+        for error in target.runner("show-errors", "--json").json
+    }
     assert errors == {"ruff": ["ws-rounding"], "pytest": ["ws-weeks"], "edit": ["ws-missing-days"]}
     assert len(target.runner("show-events", "--json", "--limit", "3").json) == 3
     lines = target.runner("logs", "--ws", "ws-weeks", "--json").out
@@ -260,7 +258,10 @@ def test_a_run_can_be_listed_and_looked_at_for_programs(example: Example):
 def test_a_run_can_be_looked_at_by_people(example: Example):
     target = example.target
     assert "fix ok attempt=1 text=changed 1 file(s)" in target.runner("logs", "--ws", "ws-weeks").out
-    assert "\tws-missing-days\tscope_violation\t" in target.runner("show-events", "--type", "scope_violation").out
+    assert (
+        "\tws-missing-days\tscope_violation\t"
+        in target.runner("show-events", "--type", "scope_violation").out
+    )
     assert "\tLINT_ERROR\tws-rounding\t" in target.runner("show-errors").out
     assert target.runner("show-run", example.run_id[-6:]).out.startswith(f"Run {example.run_id}: completed\n")
     assert f"{example.run_id}\tcompleted\t7/7\t" in target.runner("runs").out

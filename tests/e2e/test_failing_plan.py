@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import GitRepo
 from tests.e2e.command import Ended, Target
 from tests.e2e.conftest import MakeTarget
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("failing")]
+pytestmark = pytest.mark.e2e
 
 FAILED = pytest.mark.parametrize("ws_id", ["ws-money", "ws-tag-spelling"])
 
@@ -20,6 +21,10 @@ class Failing:
     ended: Ended
     summary: dict[str, Any]
 
+    @property
+    def run_id(self) -> str:
+        return str(self.summary["run_id"])
+
     def part(self, ws_id: str) -> dict[str, Any]:
         part: dict[str, Any] = self.summary["details"][ws_id]
         return part
@@ -28,14 +33,13 @@ class Failing:
         return {event["ws_id"]: event["payload"] for event in self.target.events() if event["type"] == kind}
 
     def worktree(self, ws_id: str) -> Path:
-        return self.target.state / "worktrees" / self.summary["run_id"] / ws_id
+        return self.target.state / "worktrees" / self.run_id / ws_id
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def failing(make_target: MakeTarget) -> Failing:
     target = make_target("failing")
-    outside = Target(type(target.repo)(target.repo.path.parent), target.env)
-    ended = outside.runner("demo", "--failing", "--into", target.repo.path)
+    ended = target.runner("demo", "--failing", "--into", target.repo.path)
     return Failing(target, ended, target.summary())
 
 
@@ -77,8 +81,7 @@ def test_dependants_are_blocked_and_never_start(failing: Failing):
 
 
 def test_the_report_and_the_screen_say_why(failing: Failing):
-    run_id = failing.summary["run_id"]
-    report = (failing.target.state / "reports" / f"{run_id}_summary.md").read_text()
+    report = (failing.target.state / "reports" / f"{failing.run_id}_summary.md").read_text()
     for text in (report, failing.ended.out):
         assert "return-value in src/stint/money.py was found by 3 checks (3 allowed)" in text
         assert "fix attempt 2 gives the tree of edit attempt 1" in text
@@ -89,14 +92,14 @@ def test_the_report_and_the_screen_say_why(failing: Failing):
 @FAILED
 def test_a_failed_worktree_is_kept_as_its_last_candidate(failing: Failing, ws_id: str):
     worktree = failing.worktree(ws_id)
-    git = type(failing.target.repo)(worktree).git
+    git = GitRepo(worktree).git
     assert git("rev-parse", "HEAD") == failing.part(ws_id)["commit"]
     assert git("status", "--porcelain") == ""
 
 
 @FAILED
 def test_a_failed_candidate_is_saved_under_a_reference(failing: Failing, ws_id: str):
-    saved = f"refs/runner/salvage/{failing.summary['run_id']}/{ws_id}"
+    saved = f"refs/runner/salvage/{failing.run_id}/{ws_id}"
     assert failing.target.repo.git("rev-parse", saved) == failing.part(ws_id)["commit"]
 
 

@@ -8,7 +8,7 @@ from tests.e2e.command import Target
 from tests.e2e.conftest import MakeTarget
 from tests.e2e.plans import given
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("parallel")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NAMES = ("ants", "bees", "cats", "dogs")
 ANSWER_S = 6  # so long that a slow start of the agent, which takes the processor, does not count for more
@@ -20,7 +20,7 @@ def alone_and_together(make_repository: MakeTarget) -> tuple[Target, Target]:
     targets = []
     for parallel in (1, 4):
         target = make_repository(f"parallel-{parallel}")
-        ended = target.runner("run", "--parallel", parallel, *given(target, NAMES, delay_s=ANSWER_S))
+        ended = target.runner("run", "--parallel", str(parallel), *given(target, NAMES, delay_s=ANSWER_S))
         assert ended.code == 0, ended.err
         targets.append(target)
     alone, together = targets

@@ -42,7 +42,10 @@ def refused(target: Target, *args: str | Path, **env: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('[{"id": "ws-a",}]', "line 1, column 16: is not JSON: Expecting property name enclosed in double quotes"),
+        (
+            '[{"id": "ws-a",}]',
+            "line 1, column 16: is not JSON: Expecting property name enclosed in double quotes",
+        ),
         (
             json.dumps(workstream("a", file_scope=["a.txt"])),
             "$: unknown field \"file_scope\" (did you mean 'files_scope'?)",

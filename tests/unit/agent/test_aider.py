@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.agent.aider import Aider
-from runner.agent.registry import AGENTS
+from runner.agent.registry import make_agents
 from runner.config.settings import ModelSettings
-from runner.core.model import StepName
+from runner.core.model import StepName, ToolProfile
+from runner.errors import ConfigError
 from runner.ports import Agent, AgentReport, AgentTask, End, Output, Ran
 from tests.fakes import ran
 
@@ -49,7 +50,12 @@ def test_the_model_is_behind_the_door_and_the_key_is_none():
 
 def test_settings_reach_the_worker():
     model = ModelSettings(max_output_tokens=99, context_tokens=1000, temperature=0.5)
-    task = json.loads(AGENTS["aider"](model).command(TASK).files["task.json"])
+    profile = ToolProfile(
+        id="aider-slow", type="ai", parser="aider", command="nice", args=("aider",), env={"A": "1"}
+    )
+    command = make_agents({"aider-slow": profile}, model)["aider-slow"].command(TASK)
+    assert (command.argv[:2], command.env["A"]) == (("nice", "aider"), "1")
+    task = json.loads(command.files["task.json"])
     assert (task["max_output_tokens"], task["max_input_tokens"], task["temperature"]) == (99, 1000, 0.5)
 
 
@@ -122,3 +128,9 @@ def test_a_worker_that_broke_tells_its_last_words_and_no_result():
 @pytest.mark.parametrize("end", [End.TIMEOUT, End.OOM, End.OUTPUT_LIMIT, End.CANCELLED])
 def test_a_worker_that_was_ended_has_no_result(end):
     assert Aider().report(ran(result(), end=end, exit_code=137)).errors == (f"aider was ended early ({end})",)
+
+
+def test_an_agent_whose_output_nobody_can_read_is_refused():
+    profile = ToolProfile(id="mine", type="ai", parser="text", command="mine")
+    with pytest.raises(ConfigError, match="mine has no adapter"):
+        make_agents({"mine": profile}, ModelSettings())

@@ -37,7 +37,7 @@ def test_each_line_begins_with_our_words_whatever_a_tool_prints(capsys: pytest.C
     lines.result(result("ws-a", Outcome.FINDINGS, "::set-output name=x::y\n##vso[task.complete]\x1b[2J"))
     printed = capsys.readouterr().err.splitlines()
     assert len(printed) == 1
-    assert "ws-a  | edit 1 findings: ::set-output" in printed[0]
+    assert "ws-a  | edit 1: findings: ::set-output" in printed[0]
     assert "\x1b" not in printed[0]
 
 
