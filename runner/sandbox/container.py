@@ -5,11 +5,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from typing import Any, NoReturn
 
 import docker
 import docker.errors
 import requests.exceptions
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from runner.clock import Clock
 from runner.errors import ImageError, SandboxError
@@ -105,8 +107,8 @@ class Container:
     def remove(self) -> None:
         """Remove the container and its volume; nothing happens when they are not there."""
         try:
-            _absent_is_fine(lambda: self._client.remove_container(self.name, force=True, v=True))
-            _absent_is_fine(lambda: self._client.remove_volume(self._sealed.volume))
+            _until_gone(lambda: self._client.remove_container(self.name, force=True, v=True))
+            _until_gone(lambda: self._client.remove_volume(self._sealed.volume))
         except ENGINE_FAULTS as error:
             self._fail("remove", error)
 
@@ -201,8 +203,18 @@ def _send(stream: socket.socket, request: bytes) -> None:
     stream.settimeout(_POLL_S)
 
 
-def _absent_is_fine(act: Callable[[], object]) -> None:
-    try:
-        act()
-    except docker.errors.NotFound:
-        return
+def _being_removed(error: BaseException) -> bool:
+    """Whether somebody else, perhaps a runner that was killed meanwhile, has asked for the removal before us."""
+    return isinstance(error, docker.errors.APIError) and error.status_code == HTTPStatus.CONFLICT
+
+
+def _until_gone(remove: Callable[[], object]) -> None:
+    """Remove what may be absent; a removal that is under way is waited for."""
+    patient = Retrying(
+        retry=retry_if_exception(_being_removed),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(_END_S),
+        reraise=True,
+    )
+    with suppress(docker.errors.NotFound):
+        patient(remove)

@@ -2,8 +2,9 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -28,11 +29,14 @@ class Bench:
     worktree: GitWorktree
     sandboxes: Sandboxes
     serial: int = 0
+    run_id: RunId = field(
+        default_factory=lambda: RunId(uuid4().hex)
+    )  # tests that run at once share an engine
 
     def spec(self, **overrides: object) -> SandboxSpec:
         self.serial += 1
         values: dict[str, object] = {
-            "key": AttemptKey(RunId("01TEST"), WsId("ws-a"), StepName.EDIT, 1),
+            "key": AttemptKey(self.run_id, WsId("ws-a"), StepName.EDIT, 1),
             "serial": self.serial,
             "worktree": self.worktree.path,
             "base": Commit(self.worktree.candidate),
@@ -81,7 +85,7 @@ def worktree(repository: Repository, tmp_path: Path) -> GitWorktree:
 @pytest.fixture
 def bench(repository: Repository, worktree: GitWorktree, tmp_path: Path) -> Iterator[DockerBench]:
     sandboxes = DockerSandboxes(
-        owner=f"test-{tmp_path.name}",
+        owner=f"test-{uuid4().hex}",
         scratch=tmp_path / "scratch",
         git_base=lambda commit: git_base(repository.plumbing, tmp_path / "bases", commit),
         ignored=lambda worktree, paths: ignored(repository.plumbing, worktree, paths),
