@@ -70,7 +70,9 @@ class Desk:
         self, play: Play, *profiles: ToolProfile, candidate: Commit | None = None, choose: bool = False
     ) -> StepResult:
         tools = None if choose else tuple(profile.id for profile in profiles)
-        work = StaticWork(profiles={profile.id: profile for profile in profiles}, tools=tools)
+        work = StaticWork(
+            profiles={profile.id: profile for profile in profiles}, scope=Scope(("src/",), ()), tools=tools
+        )
         return self.carry_out(StepName.STATIC, work, play, candidate=candidate)
 
     def runtime(self, play: Play, *tests: AcceptanceTest) -> StepResult:
@@ -106,7 +108,7 @@ class Desk:
             sandboxes=self.sandboxes,
             worktrees=GitWorktrees(self.repository, self.state / "worktrees", uid=None),
             doors=self.doors,
-            agents={"scripted": lambda: self.agent},
+            agents={"scripted": self.agent},
             clock=self.clock,
             keep_output=self._keep_output,
         )
