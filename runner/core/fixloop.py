@@ -65,6 +65,6 @@ def _again(history: Sequence[StepResult], infra_retries: int) -> Move:
     times = "once" if in_a_row == 1 else f"{in_a_row} times in a row"
     return GiveUp(
         trip=None,
-        reason=f"{last.key.step} could not be carried out, {times} ({infra_retries} retries allowed); "
+        reason=f"{last.key.step} could not be carried out, {times} (retries allowed: {infra_retries}); "
         f"at last {last.outcome}: {last.message}",
     )

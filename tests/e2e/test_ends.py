@@ -91,7 +91,7 @@ def test_with_json_the_summary_is_all_that_is_printed(ends: Ends):
 def test_a_model_that_fails_again_and_again_ends_the_workstream_after_few_retries(ends: Ends):
     assert ends.attempts("down") == ["edit api_error", "edit api_error"]
     assert ends.part("down")["reason"] == (
-        "edit could not be carried out, 2 times in a row (1 retries allowed); at last api_error: "
+        "edit could not be carried out, 2 times in a row (retries allowed: 1); at last api_error: "
         "the model's endpoint failed (HTTP 500): the script answers HTTP 500"
     )
 

@@ -96,7 +96,7 @@ def test_faults_of_the_world_end_the_workstream_after_their_retries():
     end = gives_up("edit static=infra static=infra static=infra")
     assert end.trip is None
     assert end.reason == (
-        "static could not be carried out, 3 times in a row (2 retries allowed); at last infra: static said so"
+        "static could not be carried out, 3 times in a row (retries allowed: 2); at last infra: static said so"
     )
 
 
@@ -104,7 +104,7 @@ def test_without_retries_one_fault_of_the_world_ends_it():
     end = next_move(history("edit=api_error"), LIMITS, infra_retries=0)
     assert end == GiveUp(
         trip=None,
-        reason="edit could not be carried out, once (0 retries allowed); at last api_error: edit said so",
+        reason="edit could not be carried out, once (retries allowed: 0); at last api_error: edit said so",
     )
 
 
