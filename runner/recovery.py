@@ -10,7 +10,7 @@ from runner.store.runs import Store
 
 
 def abandon_interrupted(store: Store, run: RunRecord, workstreams: Sequence[WorkstreamRecord]) -> None:
-    """Give up a run that says it is running although nobody runs it. What it committed stays."""
+    """Give up a run that has not ended although nobody runs it. What it committed stays."""
     with store.transaction():
         at_work = [record.ws_id for record in workstreams if record.status not in ENDED]
         store.record(
@@ -26,6 +26,4 @@ def abandon_interrupted(store: Store, run: RunRecord, workstreams: Sequence[Work
                     cause="crash detected",
                     reason="the runner was killed while this was under way",
                 )
-        store.move_run(
-            run.run_id, expected=RunStatus.RUNNING, new=RunStatus.ABANDONED, cause="crash detected"
-        )
+        store.move_run(run.run_id, expected=run.status, new=RunStatus.ABANDONED, cause="crash detected")

@@ -34,8 +34,8 @@ def all_runs(connection: Connection) -> list[RunRecord]:
 
 
 def interrupted_runs(connection: Connection) -> list[RunRecord]:
-    """Runs that say they are running: at a start, when nobody else holds the lock, these were cut off."""
-    cut = select(schema.runs).where(schema.runs.c.status == RunStatus.RUNNING.value)
+    """Runs that have not ended: at a start, when nobody else holds the lock, these were cut off."""
+    cut = select(schema.runs).where(schema.runs.c.status.in_([RunStatus.PENDING, RunStatus.RUNNING]))
     return [_run(row) for row in _rows(connection, cut.order_by(schema.runs.c.created_at))]
 
 

@@ -79,12 +79,13 @@ def test_a_store_without_runs_says_so(db, clock):
     assert caught.value.brief == "No run is recorded here yet"
 
 
-def test_interrupted_runs_are_those_that_say_they_run(db, clock):
+def test_interrupted_runs_are_those_that_have_not_ended(db, clock):
     with past(db, "a", clock=clock) as store:
         store.create_run(RUNS[0], plan("a"), base_commit=BASE)
         with reading(db) as connection:
-            assert [run.run_id for run in queries.interrupted_runs(connection)] == [RUN]
+            assert {run.run_id for run in queries.interrupted_runs(connection)} == {RUN, RUNS[0]}
         store.move_run(RUN, expected=RunStatus.RUNNING, new=RunStatus.FAILED, cause="test")
+        store.move_run(RUNS[0], expected=RunStatus.PENDING, new=RunStatus.ABANDONED, cause="test")
         with reading(db) as connection:
             assert queries.interrupted_runs(connection) == []
 
