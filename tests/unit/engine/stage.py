@@ -31,7 +31,7 @@ from runner.core.records import AttemptRecord, EventRecord, RunRecord, Workstrea
 from runner.core.signature import signature
 from runner.engine.live import Live
 from runner.engine.loop import Engine
-from runner.job import Job, StaticWork
+from runner.job import Job, RuntimeWork
 from runner.store import queries
 from runner.store.db import reading
 from runner.store.runs import Store, open_store
@@ -57,7 +57,7 @@ def make_job(live: Live, key: AttemptKey) -> Job:
         limits=live.limits,
         timeout_s=1,
         started_at=datetime(2026, 1, 2, tzinfo=UTC),
-        work=StaticWork(profiles={}, tools=()),
+        work=RuntimeWork(tests=()),
     )
 
 

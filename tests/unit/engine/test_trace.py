@@ -59,7 +59,7 @@ def drawn_turns(stage: Stage, data: st.DataObject, *, interrupts: bool) -> Calla
 
 
 @pytest.mark.parametrize("interrupts", [False, True])
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(plan=plans(), parallel=st.integers(1, 4), data=st.data())
 def test_any_run_ends_and_tells_a_legal_story(
     interrupts: bool, plan: Plan, parallel: int, data: st.DataObject
