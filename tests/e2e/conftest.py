@@ -53,5 +53,5 @@ def make_repository(make_target: MakeTarget) -> MakeTarget:
 
 
 @pytest.fixture
-def target(make_repository: MakeTarget, request: pytest.FixtureRequest) -> Target:
+def target(make_repository: MakeTarget) -> Target:
     return make_repository("target")

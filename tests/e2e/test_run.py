@@ -92,6 +92,7 @@ def inspected(target: Target) -> str:
     told = []
     for container in engine.containers.list(filters={"label": [f"runner.owner={target.state}"]}):
         environments = container.exec_run(["/bin/sh", "-c", "cat /proc/[0-9]*/environ"]).output
+        assert isinstance(environments, bytes)
         told.append(json.dumps(container.attrs) + environments.decode().replace("\0", "\n"))
     engine.close()
     return "".join(told)
