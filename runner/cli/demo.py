@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,8 @@ def demo(*, failing: FailingOption = False, into: IntoOption = None, parallel: P
     print(f"Example repository: {plain(str(repo))}")
     code = run_target(repo, flags={"model.script": plan / "script.toml", "run.parallel": parallel})
     print(f"\nTo try next:\n  cd {plain(str(repo))}")
-    for line in ("git branch --list 'ws/*'", "runner show-run", "runner show-events", "runner logs"):
+    runner = "runner" if shutil.which("runner") else plain(str(Path(sys.argv[0]).absolute()))
+    for line in ("git branch --list 'ws/*'", f"{runner} show-run", f"{runner} show-events", f"{runner} logs"):
         print(f"  {line}")
     raise typer.Exit(code)
 

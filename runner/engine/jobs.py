@@ -8,7 +8,7 @@ from runner.core.model import AttemptKey, Bundle, Commit, Finding, Outcome, Step
 from runner.core.scope import Scope
 from runner.engine.live import Live
 from runner.git import Repository
-from runner.job import AgentWork, Job, RuntimeWork, StaticWork
+from runner.job.model import AgentWork, Job, RuntimeWork, StaticWork
 from runner.prompts import Assignment, Document, EditContext, FixContext, Prompts
 
 _CHANGE_FILES = ("proposal.md", "design.md", "tasks.md")

@@ -15,7 +15,7 @@ from runner.core.transitions import ENDED
 from runner.engine.live import Live
 from runner.engine.workers import Workers
 from runner.errors import RunnerError, StoreError
-from runner.job import Job
+from runner.job.model import Job
 from runner.ports import Base, NoBase, Results
 from runner.store.runs import Store
 

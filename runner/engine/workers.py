@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from runner.core.model import StepResult
-from runner.job import Job
+from runner.job.model import Job
 
 
 class Workers(Protocol):

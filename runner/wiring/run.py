@@ -17,7 +17,8 @@ from runner.engine.loop import Engine, Progress
 from runner.engine.workers import ThreadWorkers
 from runner.gateway.server import Gateway
 from runner.images.lock import check_image, lock_path
-from runner.job import Job, Ports, carry_out
+from runner.job.carry_out import carry_out
+from runner.job.model import Job, Ports
 from runner.prompts import Prompts
 from runner.recovery import abandon_interrupted
 from runner.report.files import Reports, write_reports

@@ -31,7 +31,7 @@ from runner.core.records import AttemptRecord, EventRecord, RunRecord, Workstrea
 from runner.core.signature import signature
 from runner.engine.live import Live
 from runner.engine.loop import Engine
-from runner.job import Job, RuntimeWork
+from runner.job.model import Job, RuntimeWork
 from runner.store import queries
 from runner.store.db import reading
 from runner.store.runs import Store, open_store

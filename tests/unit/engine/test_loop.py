@@ -19,7 +19,7 @@ from runner.core.model import (
 )
 from runner.engine.live import Live
 from runner.errors import ConfigError, GitError
-from runner.job import Job
+from runner.job.model import Job
 from runner.ports import Base, NoBase
 from tests.builders import plan
 from tests.fakes import FakeResults

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runner.core.model import BreakerLimits, RunStatus, StepResult, WsId
 from runner.core.plan import Plan
-from runner.job import Job
+from runner.job.model import Job
 from tests.builders import bundle, plan
 from tests.unit.engine.stage import FakeWorkers, Stage, ended, script
 from tests.unit.engine.trace import check_story

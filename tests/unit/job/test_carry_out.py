@@ -26,7 +26,8 @@ from runner.core.model import (
 from runner.core.scope import Scope
 from runner.errors import SandboxError
 from runner.git import Repository, open_repository
-from runner.job import AgentWork, Job, Ports, RuntimeWork, StaticWork, carry_out
+from runner.job.carry_out import carry_out
+from runner.job.model import AgentWork, Job, Ports, RuntimeWork, StaticWork
 from runner.ports import AgentReport, Call, Command, End, Ran, SandboxSpec
 from runner.worktree.checkout import GitWorktrees
 from tests.conftest import GIT_ENV, GitRepo
@@ -456,7 +457,7 @@ def test_checks_get_the_changed_files_they_look_at_and_their_environment(desk: D
 def test_a_check_without_a_file_to_look_at_does_not_run(desk: Desk):
     result = desk.static(ends(), PY, MD, candidate=candidate(desk, "x.md"))
     assert [command.argv[0] for command in desk.sandboxes.commands[1:]] == ["md"]
-    assert result.message == "1 checks passed"
+    assert result.message == "1 check passed"
 
 
 def test_checks_are_chosen_by_the_changed_files_when_the_plan_names_none(desk: Desk):
@@ -481,7 +482,7 @@ def test_findings_of_all_tools_come_together(desk: Desk):
     commit = candidate(desk, "src/n.py", "x.md")
     play = by_program(py=ends(exit_code=1, stdout="src/n.py: bad"), md=ends(exit_code=1, stdout="x.md: bad"))
     result = desk.static(play, PY, MD, candidate=commit)
-    assert (result.outcome, result.message) == (Outcome.FINDINGS, "2 of 2 checks failed with 2 finding(s)")
+    assert (result.outcome, result.message) == (Outcome.FINDINGS, "2 of 2 checks failed with 2 findings")
     assert [(one.tool, one.rule) for one in result.findings] == [("py", "exit_1"), ("md", "exit_1")]
     assert result.candidate == commit
 
@@ -541,7 +542,7 @@ def test_an_acceptance_test_that_fails_is_a_finding(desk: Desk):
     )
     assert (result.outcome, result.message) == (
         Outcome.FINDINGS,
-        "1 of 2 acceptance tests failed with 1 finding(s)",
+        "1 of 2 acceptance tests failed with 1 finding",
     )
     assert "expected 3, got 4" in result.findings[0].message
 
