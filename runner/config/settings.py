@@ -68,8 +68,22 @@ class RunSettings(Section):
     """How many workstreams are worked on at the same time."""
     plan: Path = Path("workstreams")
     """The folder (or the one file) with the bundles."""
-    infra_retries: Annotated[int, Field(ge=0)] = 2
+    infra_retries: Annotated[int, Field(ge=0)] = 3
     """How often a step is done again when the machine, and not the code, was at fault."""
+    grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    """How long steps at work may take to end by themselves once a run is asked to stop, in seconds."""
+
+
+class HostSettings(Section):
+    sandboxes: Annotated[int | None, Field(ge=1), _EmptyIsUnset] = None
+    """Sandboxes of all runs on this machine together. Empty: as many as its cores and memory allow."""
+    folder: OptionalPath = None
+    """The folder in which the runs of a machine meet. Empty: below /run/lock or the temporary files."""
+
+
+class CleaningSettings(Section):
+    keep_days: Annotated[int, Field(ge=0)] = 14
+    """How long `runner gc` keeps worktrees and logs of runs that have ended, in days."""
 
 
 class LimitSettings(Section):
@@ -157,12 +171,14 @@ class Settings(BaseSettings):
 
     model: ModelSettings = ModelSettings()
     run: RunSettings = RunSettings()
+    host: HostSettings = HostSettings()
     limits: LimitSettings = LimitSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     breaker: BreakerSettings = BreakerSettings()
     images: ImageSettings = ImageSettings()
     paths: PathSettings = PathSettings()
     agent: AgentSettings = AgentSettings()
+    gc: CleaningSettings = CleaningSettings()
 
     layers: ClassVar[Sequence[PydanticBaseSettingsSource]] = ()
 
