@@ -235,6 +235,7 @@ class StepResult:
     tree: Tree
     changed: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
+    findings_left_out: int = 0  # how many more there were (runner.core.records.kept)
     refusals: tuple[Refusal, ...] = ()
     usage: Usage = Usage()
     outputs: tuple[str, ...] = ()  # files with the tools' raw output, relative to the run's log folder

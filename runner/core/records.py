@@ -1,7 +1,9 @@
 """What the store holds of a run, as values: the input of reports, of queries and of a resume."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from runner.core.events import EventType
 from runner.core.model import (
@@ -15,6 +17,8 @@ from runner.core.model import (
     WsId,
     WsStatus,
 )
+
+FINDINGS_KEPT: Final = 200  # of one attempt; the errors table counts them all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +53,7 @@ class AttemptRecord:
     status: AttemptStatus
     started_at: str
     completed_at: str | None
-    result: StepResult | None  # None while it is in progress; it holds the first findings only
+    result: StepResult | None  # as `kept` leaves it; None while it is in progress
     findings_total: int
 
 
@@ -77,3 +81,24 @@ class EventRecord:
     run_id: RunId | None
     ws_id: WsId | None
     payload: Mapping[str, object]
+
+
+def kept(result: StepResult) -> StepResult:
+    """The result as the store keeps it. What is decided by it is the same before a crash and after.
+
+    Of too many findings, one of each signature goes before a second of any: breakers tell them apart by that.
+    """
+    too_many = len(result.findings) - FINDINGS_KEPT
+    if too_many <= 0:
+        return result
+    seen: Counter[str] = Counter()
+    by_weight = []
+    for position, finding in enumerate(result.findings):
+        by_weight.append((seen[finding.signature], position))
+        seen[finding.signature] += 1
+    chosen = sorted(position for _, position in sorted(by_weight)[:FINDINGS_KEPT])
+    return replace(
+        result,
+        findings=tuple(result.findings[position] for position in chosen),
+        findings_left_out=result.findings_left_out + too_many,
+    )

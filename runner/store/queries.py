@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, Table, func, select
+from sqlalchemy import Connection, RowMapping, Select, Table, func, literal_column, select
 
 from runner.core.events import EventType
+from runner.core.intents import Intent, IntentKind, IntentState
 from runner.core.model import (
     AttemptKey,
     AttemptStatus,
@@ -29,14 +30,14 @@ _LISTED = 5  # runs or workstreams named in an error
 
 def all_runs(connection: Connection) -> list[RunRecord]:
     """Every run, the newest first."""
-    newest = select(schema.runs).order_by(schema.runs.c.created_at.desc(), schema.runs.c.run_id.desc())
+    newest = select(schema.runs).order_by(literal_column("rowid").desc())  # no clock, which may be set back
     return [_run(row) for row in _rows(connection, newest)]
 
 
 def interrupted_runs(connection: Connection) -> list[RunRecord]:
     """Runs that have not ended: at a start, when nobody else holds the lock, these were cut off."""
     cut = select(schema.runs).where(schema.runs.c.status.in_([RunStatus.PENDING, RunStatus.RUNNING]))
-    return [_run(row) for row in _rows(connection, cut.order_by(schema.runs.c.created_at))]
+    return [_run(row) for row in _rows(connection, cut.order_by(literal_column("rowid")))]
 
 
 def find_run(connection: Connection, wanted: str | None = None) -> RunRecord:
@@ -95,6 +96,31 @@ def attempts(connection: Connection, run_id: RunId, ws_id: WsId | None = None) -
     table = schema.step_attempts
     of_run = _of(select(table), table, run_id, ws_id).order_by(table.c.id)
     return [_attempt(row) for row in _rows(connection, of_run)]
+
+
+def unfinished_attempts(connection: Connection, run_id: RunId) -> list[AttemptRecord]:
+    """The attempts of a run that began and have no end, in the order they began."""
+    table = schema.step_attempts
+    begun = select(table).where(table.c.run_id == run_id, table.c.status == AttemptStatus.IN_PROGRESS)
+    return [_attempt(row) for row in _rows(connection, begun.order_by(table.c.id))]
+
+
+def intents(
+    connection: Connection,
+    run_id: RunId,
+    *,
+    ws_id: WsId | None = None,
+    state: IntentState | None = None,
+    kind: IntentKind | None = None,
+) -> list[Intent]:
+    """The side effects of a run, or of one workstream, state or kind, in the order they were first intended."""
+    table = schema.intents
+    wanted = _of(select(table), table, run_id, ws_id).order_by(table.c.id)
+    if state is not None:
+        wanted = wanted.where(table.c.state == state)
+    if kind is not None:
+        wanted = wanted.where(table.c.kind == kind)
+    return [_intent(row) for row in _rows(connection, wanted)]
 
 
 def errors(connection: Connection, run_id: RunId, ws_id: WsId | None = None) -> list[ErrorRecord]:
@@ -180,14 +206,26 @@ def _workstream(row: RowMapping) -> WorkstreamRecord:
 
 def _attempt(row: RowMapping) -> AttemptRecord:
     key = AttemptKey(RunId(row["run_id"]), WsId(row["ws_id"]), StepName(row["step_name"]), row["attempt"])
-    result, findings_total = from_json(key, row["result_json"]) if row["result_json"] else (None, 0)
+    result = from_json(key, row["result_json"]) if row["result_json"] else None
     return AttemptRecord(
         key=key,
         status=AttemptStatus(row["status"]),
         started_at=row["started_at"],
         completed_at=row["completed_at"],
         result=result,
-        findings_total=findings_total,
+        findings_total=len(result.findings) + result.findings_left_out if result else 0,
+    )
+
+
+def _intent(row: RowMapping) -> Intent:
+    return Intent(
+        run_id=RunId(row["run_id"]),
+        ws_id=WsId(row["ws_id"]),
+        kind=IntentKind(row["kind"]),
+        key=row["key"],
+        params=json.loads(row["params_json"]),
+        state=IntentState(row["state"]),
+        result=row["result"],
     )
 
 

@@ -16,11 +16,12 @@ from runner.core.model import (
     Tree,
     Usage,
 )
-
-FINDINGS_KEPT = 200  # of one attempt; the errors table counts them all
+from runner.core.records import kept
 
 
 def to_json(result: StepResult) -> str:
+    """The result as `kept` leaves it."""
+    result = kept(result)
     return json.dumps(
         {
             "outcome": result.outcome,
@@ -28,8 +29,8 @@ def to_json(result: StepResult) -> str:
             "candidate": result.candidate,
             "diff_hash": result.tree,
             "files_modified": result.changed,
-            "findings_total": len(result.findings),
-            "findings": [asdict(finding) for finding in result.findings[:FINDINGS_KEPT]],
+            "findings_total": len(result.findings) + result.findings_left_out,
+            "findings": [asdict(finding) for finding in result.findings],
             "refusals": [asdict(refusal) for refusal in result.refusals],
             "usage": asdict(result.usage),
             "outputs": result.outputs,
@@ -38,10 +39,9 @@ def to_json(result: StepResult) -> str:
     )
 
 
-def from_json(key: AttemptKey, text: str) -> tuple[StepResult, int]:
-    """The result with its first findings, and how many findings there were."""
+def from_json(key: AttemptKey, text: str) -> StepResult:
     stored: Mapping[str, Any] = json.loads(text)
-    result = StepResult(
+    return StepResult(
         key=key,
         outcome=Outcome(stored["outcome"]),
         message=stored["message"],
@@ -49,12 +49,12 @@ def from_json(key: AttemptKey, text: str) -> tuple[StepResult, int]:
         tree=Tree(stored["diff_hash"]),
         changed=tuple(stored["files_modified"]),
         findings=tuple(_finding(item) for item in stored["findings"]),
+        findings_left_out=stored["findings_total"] - len(stored["findings"]),
         refusals=tuple(Refusal(**item) for item in stored["refusals"]),
         usage=Usage(**stored["usage"]),
         outputs=tuple(stored["outputs"]),
         duration_s=stored["duration_s"],
     )
-    return result, stored["findings_total"]
 
 
 def _finding(stored: Mapping[str, Any]) -> Finding:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from runner.clock import Clock, iso
 from runner.core.digest import bundle_json, plan_sha256
 from runner.core.events import Event, EventType
 from runner.core.faults import Fault, faults
+from runner.core.intents import Intent, IntentKind, IntentState
 from runner.core.model import (
     AttemptKey,
     AttemptStatus,
@@ -88,8 +90,6 @@ class Store:
             "metadata_json": json.dumps(dict(metadata)),
         }
         facts = {"base_commit": base_commit, "workstreams": len(plan)}
-        trail = [Event(type=EventType.RUN_CREATED, run_id=run_id, payload=facts)]
-        trail += [Event(type=EventType.WORKSTREAM_CREATED, run_id=run_id, ws_id=bundle.id) for bundle in plan]
         with self.transaction():
             self._connection.execute(statements.ADD_RUN, run)
             if len(plan):
@@ -165,15 +165,62 @@ class Store:
             if self._connection.execute(statements.SET_RESULT, {**_of(run_id, ws_id), **given}).rowcount == 0:
                 raise LookupError(f"run {run_id} has no workstream {ws_id}")
 
-    def begin_attempt(self, key: AttemptKey) -> None:
-        """Record that an attempt starts, before anything of it is done."""
+    def clear_branch(self, run_id: RunId, ws_id: WsId) -> None:
+        """Record that a workstream has no branch any more: what was handed back was taken back."""
+        change = {**_of(run_id, ws_id), "now": self._now()}
+        with self.transaction():
+            if self._connection.execute(statements.CLEAR_BRANCH, change).rowcount == 0:
+                raise LookupError(f"run {run_id} has no workstream {ws_id}")
+
+    def intend(self, intent: Intent) -> None:
+        """Record a side effect before it is done. One that is known is opened again, with the new params."""
+        now = self._now()
+        row = {
+            "run_id": intent.run_id,
+            "ws_id": intent.ws_id,
+            "kind": intent.kind.value,
+            "key": intent.key,
+            "params_json": json.dumps(dict(intent.params)),
+            "state": IntentState.OPEN.value,
+            "result": "",
+            "created_at": now,
+            "updated_at": now,
+        }
+        with self.transaction():
+            if self._connection.execute(statements.INTEND, row).rowcount == 0:
+                raise LookupError(f"{intent.kind} {intent.key} is not an intent of {intent.ws_id}")
+
+    def settle(
+        self,
+        run_id: RunId,
+        kind: IntentKind,
+        key: str,
+        *,
+        result: str = "",
+        state: IntentState = IntentState.DONE,
+    ) -> None:
+        """Record what became of an intent, once the world shows it."""
+        change = {
+            "of_run": run_id,
+            "of_kind": kind.value,
+            "of_key": key,
+            "new": state.value,
+            "became": result,
+            "now": self._now(),
+        }
+        with self.transaction():
+            if self._connection.execute(statements.SETTLE, change).rowcount == 0:
+                raise LookupError(f"run {run_id} has no intent {kind} {key}")
+
+    def begin_attempt(self, key: AttemptKey, started_at: datetime | None = None) -> None:
+        """Record that an attempt starts (now, when no time is given), before anything of it is done."""
         row = {
             "run_id": key.run_id,
             "ws_id": key.ws_id,
             "step_name": key.step.value,
             "attempt": key.attempt,
             "status": AttemptStatus.IN_PROGRESS.value,
-            "started_at": self._now(),
+            "started_at": iso(started_at or self._clock.now()),
         }
         with self.transaction():
             self._connection.execute(statements.ADD_ATTEMPT, row)

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2  # of these tables; runner.store.migrations brings older databases here
 
 METADATA: Final = MetaData()
 
@@ -87,6 +87,25 @@ step_attempts = Table(
     UniqueConstraint("run_id", "ws_id", "step_name", "attempt"),
     _of_workstream(),
     sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+
+intents = Table(
+    "intents",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _text("run_id"),
+    _text("ws_id"),
+    _text("kind"),
+    _text("key"),
+    _text("params_json"),
+    _text("state"),
+    _text("result"),
+    _text("created_at"),
+    _text("updated_at"),
+    UniqueConstraint("run_id", "kind", "key"),
+    _of_workstream(),
+    Index("intents_by_state", "run_id", "state", "id"),
     sqlite_strict=True,
 )
 

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, insert, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from runner.core.model import AttemptStatus
-from runner.store.schema import errors, events, runs, step_attempts, workstreams
+from runner.store.schema import errors, events, intents, runs, step_attempts, workstreams
 
 ADD_RUN: Final = insert(runs)
 
@@ -42,6 +42,33 @@ SET_RESULT: Final = (
         branch=func.coalesce(bindparam("made"), workstreams.c.branch),
         updated_at=bindparam("now"),
     )
+)
+
+CLEAR_BRANCH: Final = (
+    update(workstreams).where(*_ONE_WORKSTREAM).values(branch=None, updated_at=bindparam("now"))
+)
+
+_intended = upsert(intents)
+
+INTEND: Final = _intended.on_conflict_do_update(
+    index_elements=["run_id", "kind", "key"],
+    set_={
+        "params_json": _intended.excluded.params_json,
+        "state": _intended.excluded.state,
+        "result": _intended.excluded.result,
+        "updated_at": _intended.excluded.updated_at,
+    },
+    where=intents.c.ws_id == _intended.excluded.ws_id,
+)
+
+SETTLE: Final = (
+    update(intents)
+    .where(
+        intents.c.run_id == bindparam("of_run"),
+        intents.c.kind == bindparam("of_kind"),
+        intents.c.key == bindparam("of_key"),
+    )
+    .values(state=bindparam("new"), result=bindparam("became"), updated_at=bindparam("now"))
 )
 
 FINISH_ATTEMPT: Final = (

@@ -1,14 +1,24 @@
+import os
+import resource
+import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
+from runner.core.events import Event, EventType
+from runner.core.model import WsStatus
 from runner.errors import ExitCode, StoreError, UsageError
+from runner.store import queries
 from runner.store.db import reading, writing
-from runner.store.schema import METADATA, runs, schema_meta, workstreams
+from runner.store.runs import Store
+from runner.store.schema import METADATA, VERSION, runs, schema_meta, workstreams
+from tests.unit.store.past import RUN, attempt, bring, key, past
 
 
 @pytest.fixture
@@ -27,7 +37,9 @@ def test_a_new_database_has_every_table_and_its_version(db):
     with sqlite3.connect(db) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
         assert tables - {"sqlite_sequence"} == set(METADATA.tables)
-        assert connection.execute("SELECT * FROM schema_meta").fetchall() == [("schema_version", "1")]
+        assert connection.execute("SELECT * FROM schema_meta").fetchall() == [
+            ("schema_version", str(VERSION))
+        ]
 
 
 def test_writes_are_durable_and_references_are_kept(db):
@@ -91,13 +103,151 @@ def test_a_damaged_file_is_refused(db, opened, content, problem):
     assert db.read_bytes() == content
 
 
-def test_a_truncated_file_is_refused_by_a_reader_and_a_writer(db):
+@pytest.mark.parametrize("length", [1, 99, 100, 4096, 5000, 3 * 4096])
+def test_a_truncated_file_is_refused_and_left_as_it_is(db, length):
     with writing(db):
         pass
-    db.write_bytes(db.read_bytes()[:5000])
+    left = db.read_bytes()[:length]
+    db.write_bytes(left)
     for opened in (reading, writing):
         with pytest.raises(StoreError, match=r"malformed|not a database"), opened(db):
             pass
+    assert db.read_bytes() == left
+
+
+@pytest.mark.parametrize("opened", [reading, writing])
+def test_an_empty_file_is_damage_and_not_a_beginning(db, opened):
+    db.parent.mkdir()
+    db.touch()
+    with pytest.raises(StoreError, match="it is empty"), opened(db):
+        pass
+    assert db.read_bytes() == b""
+
+
+def test_damage_anywhere_is_found_before_anything_is_written(db):
+    with past(db, "a b") as store:
+        attempt(store, key())
+    whole = db.read_bytes()
+    for start in range(0, len(whole), 4096):
+        damaged = whole[:start] + b"\xff" * 4096 + whole[start + 4096 :]
+        db.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"damaged|malformed|not a database"), writing(db):
+            pass
+        assert db.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("opened", [reading, writing])
+def test_a_folder_in_the_place_of_the_database_is_refused(db, opened):
+    db.mkdir(parents=True)
+    with pytest.raises(StoreError, match="it is not a file"), opened(db):
+        pass
+
+
+def test_without_its_log_a_database_is_as_it_was_at_the_last_checkpoint(db, tmp_path):
+    with past(db, "a") as store:
+        bring(store, "ws-a", WsStatus.EDITING)
+        alone = tmp_path / "alone.db"
+        shutil.copy(db, alone)
+    with writing(alone) as connection, connection.begin():
+        assert queries.all_runs(connection) == []
+
+
+def test_of_a_cut_log_every_transaction_is_there_or_not(db, tmp_path):
+    with past(db, "a") as store:
+        for number in range(1, 6):
+            attempt_at_once(store, number)
+        log = db.with_name(f"{db.name}-wal").read_bytes()
+        whole = db.read_bytes()
+    counts = set()
+    for length in range(0, len(log) + 3333, 3333):
+        cut = tmp_path / str(length) / "state.db"
+        cut.parent.mkdir()
+        cut.write_bytes(whole)
+        cut.with_name("state.db-wal").write_bytes(log[:length])
+        with writing(cut) as connection, connection.begin():
+            ended = [row.result is not None for row in queries.attempts(connection, RUN)]
+            told = queries.events(connection, RUN, types=[EventType.TOOL_FINISHED])
+        assert all(ended)
+        assert len(told) == len(ended)
+        counts.add(len(ended))
+    assert counts == set(range(6))
+
+
+def attempt_at_once(store: Store, number: int) -> None:
+    with store.transaction():
+        attempt(store, key(attempt=number))
+        store.record(Event(type=EventType.TOOL_FINISHED, run_id=RUN, payload={"message": "x" * 3000}))
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """Writes beyond this fail, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("size", range(100_000, 260_000, 17_777))
+def test_what_was_acknowledged_before_the_disk_was_full_is_found_and_nothing_else(db, size):
+    acknowledged = 0
+
+    def work(store: Store) -> None:
+        nonlocal acknowledged
+        while True:
+            attempt_at_once(store, acknowledged + 1)
+            acknowledged += 1
+
+    with past(db, "a") as store, files_no_longer_than(size), pytest.raises(StoreError, match="disk"):
+        work(store)
+    with writing(db) as connection, connection.begin():
+        found = [row.key.attempt for row in queries.attempts(connection, RUN)]
+        told = queries.events(connection, RUN, types=[EventType.TOOL_FINISHED])
+    assert acknowledged > 0
+    assert found == list(range(1, acknowledged + 1))
+    assert len(told) == acknowledged
+
+
+@pytest.fixture
+def nobodys(tmp_path_factory) -> Iterator[Path]:
+    """A folder of a user without any power, who we are meanwhile: nothing is read-only for root."""
+    if os.geteuid() != 0:
+        yield tmp_path_factory.mktemp("own")
+        return
+    with TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
+
+
+def test_a_database_that_may_not_be_written_is_read_and_not_written(nobodys):
+    db = nobodys / "state.db"
+    with past(db, "a"):
+        pass
+    db.chmod(0o444)
+    with pytest.raises(StoreError, match="readonly database"), past(db, "a"):
+        pass
+    with reading(db) as connection:
+        assert len(queries.all_runs(connection)) == 1
+
+
+@pytest.mark.parametrize("opened", [reading, writing])
+def test_a_database_that_may_not_be_read_is_refused(nobodys, opened):
+    db = nobodys / "state" / "state.db"
+    with past(db, "a"):
+        pass
+    for place in (db, db.parent):
+        place.chmod(0o000)
+        try:
+            with pytest.raises(StoreError, match=r"unable to open|Permission denied"), opened(db):
+                pass
+        finally:
+            place.chmod(0o700)
 
 
 @pytest.mark.parametrize("opened", [reading, writing])
@@ -115,7 +265,7 @@ def test_a_newer_schema_is_refused(db, opened):
     with pytest.raises(StoreError) as caught, opened(db):
         pass
     assert caught.value.brief == (
-        "The state database was written by a newer runner (schema 7, this one knows 1)"
+        "The state database was written by a newer runner (schema 7, this one knows 2)"
     )
     assert caught.value.hint == "Use the newer runner, or move the file away to start afresh."
     assert caught.value.exit_code is ExitCode.ENVIRONMENT
