@@ -42,6 +42,10 @@ class StateLayout:
     def logs(self, run_id: RunId) -> Path:
         return self.root / "logs" / run_id
 
+    def records(self, run_id: RunId) -> Path:
+        """What the models answered."""
+        return self.root / "records" / run_id
+
     def worktrees(self, run_id: RunId) -> Path:
         return self.root / "worktrees" / run_id
 

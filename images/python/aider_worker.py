@@ -144,6 +144,8 @@ def make_coder(task: Task, root: Path, files: list[Path]) -> Any:
     )
     replace(coder, "root", str(root))  # without git it would be the folder that the files share
     replace(coder, "max_reflections", task.max_reflections)
+    # The date and the kernel would stand in the prompt: the same task is to be the same request on any day.
+    replace(coder, "get_platform_info", lambda: "")
     return coder
 
 

@@ -1,6 +1,5 @@
-"""The HTTP face of one workstream's model door: what an agent may ask, and nothing else."""
+"""The HTTP face of one attempt's model door: what an agent may ask, and nothing else."""
 
-import json
 import math
 import traceback
 from collections.abc import Callable, Collection
@@ -12,8 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from runner.core.model import Usage, WsId
-from runner.gateway.chat import ChatRequest, error_body, parse_request, read_error, usage_of
+from runner.core.model import AttemptKey
+from runner.gateway.chat import ChatRequest, error_body, parse_request, read_error, read_usage
 from runner.gateway.relay import RelayedStream
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, Upstream
 from runner.ports import Call
@@ -25,7 +24,7 @@ _HUNG_UP = "the agent hung up"
 
 
 def door_app(
-    ws_id: WsId,
+    key: AttemptKey,
     upstream: Upstream,
     *,
     models: Collection[str],
@@ -33,7 +32,7 @@ def door_app(
     max_request_bytes: int = MAX_REQUEST_BYTES,
 ) -> Starlette:
     """Chat completions with one of `models`, and their list. Every request for a completion is noted."""
-    door = _Door(ws_id, upstream, models=models, note=note, max_request_bytes=max_request_bytes)
+    door = _Door(key, upstream, models=models, note=note, max_request_bytes=max_request_bytes)
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", door.complete, methods=["POST"]),
@@ -47,9 +46,15 @@ def door_app(
 
 class _Door:
     def __init__(
-        self, ws_id: WsId, upstream: Upstream, *, models: Collection[str], note: Note, max_request_bytes: int
+        self,
+        key: AttemptKey,
+        upstream: Upstream,
+        *,
+        models: Collection[str],
+        note: Note,
+        max_request_bytes: int,
     ) -> None:
-        self._ws_id = ws_id
+        self._key = key
         self._upstream = upstream
         self._models = models
         self._note = note
@@ -105,7 +110,7 @@ class _Door:
                 group.cancel_scope.cancel()
 
             group.start_soon(watch)
-            reply = await self._upstream.complete(self._ws_id, chat)
+            reply = await self._upstream.complete(self._key, chat)
             group.cancel_scope.cancel()
         if reply is None:
             raise ClientDisconnect
@@ -119,12 +124,16 @@ class _Door:
                 self._note(Call(status=504 if timed_out else 0, error=reason))
                 # Why is for people: the agent need not learn the upstream's address.
                 return _error(504 if timed_out else 502, error_body("the model's endpoint gave no answer"))
-            case Answer(status=200, body=body):
-                usage = _usage(body)
-                self._note(Call(status=200, tokens_in=usage.tokens_in, tokens_out=usage.tokens_out))
+            case Answer(status=200, body=body, recorded=recorded):
+                usage = read_usage(body)
+                self._note(
+                    Call(
+                        status=200, tokens_in=usage.tokens_in, tokens_out=usage.tokens_out, recorded=recorded
+                    )
+                )
                 return Response(body, media_type="application/json")
-            case Answer(status=status, body=body, retry_after_s=pause_s):
-                self._note(Call(status=status, error=read_error(body).message))
+            case Answer(status=status, body=body, retry_after_s=pause_s, recorded=recorded):
+                self._note(Call(status=status, error=read_error(body).message, recorded=recorded))
                 return _error(status, body, pause_s)
 
     def _refused(self, status: int, message: str) -> Response:
@@ -136,13 +145,6 @@ async def _left(request: Request) -> None:
     """Returns when the agent has closed its connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _usage(body: bytes) -> Usage:
-    try:
-        return usage_of(json.loads(body))
-    except (ValueError, RecursionError):
-        return Usage(requests=1)
 
 
 def _refuse(_request: Request, error: Exception) -> Response:

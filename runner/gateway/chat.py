@@ -22,6 +22,7 @@ class ChatRequest:
     body: bytes
     stream: bool = False
     wants_usage: bool = False  # in the last event of a stream
+    number: int = 1  # the how-manieth request of its workstream; one that comes again keeps its number
 
 
 def parse_request(raw: bytes) -> ChatRequest:
@@ -51,6 +52,14 @@ def usage_of(payload: object) -> Usage:
             return Usage(requests=1, tokens_in=max(0, sent), tokens_out=max(0, received))
         case _:
             return Usage(requests=1)
+
+
+def read_usage(body: bytes) -> Usage:
+    """What the body of an answer says it cost; zeros when it is no JSON."""
+    try:
+        return usage_of(json.loads(body))
+    except (ValueError, RecursionError):
+        return Usage(requests=1)
 
 
 class EventReader:

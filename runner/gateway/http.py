@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import anyio
 import httpx
 
-from runner.core.model import WsId
+from runner.core.model import AttemptKey
 from runner.errors import ConfigError, ModelError
 from runner.gateway.chat import ChatRequest, error_body, read_error
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, StreamBrokenError
@@ -60,7 +60,7 @@ class HttpUpstream:
         if status >= 500 or 300 <= status < 400:
             raise ModelError(f"{self._name} answers with HTTP {status}.", hint=_URL_HINT)
 
-    async def complete(self, _ws_id: WsId, request: ChatRequest) -> Reply:
+    async def complete(self, _key: AttemptKey, request: ChatRequest) -> Reply:
         client = self._connected()
         message = client.build_request("POST", "chat/completions", content=request.body)
         try:

@@ -17,6 +17,7 @@ class _Settlement:
     """Notes a call once: at the latest when the agent is gone."""
 
     note: Callable[[Call], None]
+    recorded: bool
     events: EventReader = field(default_factory=EventReader)
     settled: bool = False
 
@@ -24,7 +25,15 @@ class _Settlement:
         if not self.settled:
             self.settled = True
             usage = self.events.usage
-            self.note(Call(status=200, error=error, tokens_in=usage.tokens_in, tokens_out=usage.tokens_out))
+            self.note(
+                Call(
+                    status=200,
+                    error=error,
+                    tokens_in=usage.tokens_in,
+                    tokens_out=usage.tokens_out,
+                    recorded=self.recorded,
+                )
+            )
 
 
 class RelayedStream(StreamingResponse):
@@ -34,7 +43,7 @@ class RelayedStream(StreamingResponse):
 
     def __init__(self, stream: Stream, note: Callable[[Call], None]) -> None:
         self._stream = stream
-        self._settlement = _Settlement(note)
+        self._settlement = _Settlement(note, stream.recorded)
         super().__init__(_relayed(stream, self._settlement), media_type="text/event-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

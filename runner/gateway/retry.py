@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, stop_after_attempt, wait_exponential
 
-from runner.core.model import WsId
+from runner.core.model import AttemptKey
 from runner.gateway.chat import ChatRequest
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, Upstream
 
@@ -35,7 +35,7 @@ class Retrying:
     def preflight(self) -> None:
         self._upstream.preflight()
 
-    async def complete(self, ws_id: WsId, request: ChatRequest) -> Reply:
+    async def complete(self, key: AttemptKey, request: ChatRequest) -> Reply:
         patient = AsyncRetrying(
             retry=retry_if_result(self._is_passing),
             stop=stop_after_attempt(self._retries + 1),
@@ -43,7 +43,7 @@ class Retrying:
             sleep=self._sleep,
             retry_error_callback=_reply,
         )
-        return await patient(self._upstream.complete, ws_id, request)
+        return await patient(self._upstream.complete, key, request)
 
     async def aclose(self) -> None:
         await self._upstream.aclose()

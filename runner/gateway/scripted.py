@@ -1,12 +1,12 @@
 """A model that answers from a script: for the demo, and for tests."""
 
 import json
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 
-from runner.core.model import WsId
+from runner.core.model import AttemptKey
 from runner.gateway.chat import ChatRequest, error_body
 from runner.gateway.script import Script, ScriptedAnswer, ScriptedUsage
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, StreamBrokenError
@@ -16,30 +16,29 @@ _DROPPED = "the script drops the connection"
 
 
 class ScriptedUpstream:
-    """Each workstream's requests take its answers in the order of the script, each once.
+    """A workstream's request gets the answer of its number in the script.
 
-    What is left over is forgotten with the object: a script starts anew in every process.
+    Nothing is remembered here, so a run that goes on in another process goes on in the script as well.
     """
 
     def __init__(self, script: Script, *, sleep: Callable[[float], Awaitable[None]] = anyio.sleep) -> None:
         self._delay_s = script.delay_s
         self._sleep = sleep
-        self._waiting: defaultdict[str, deque[ScriptedAnswer]] = defaultdict(deque)
-        self._asked: defaultdict[str, int] = defaultdict(int)
+        self._answers: defaultdict[str, list[ScriptedAnswer]] = defaultdict(list)
         for answer in script.answers:
-            self._waiting[answer.workstream].extend([answer] * answer.times)
+            self._answers[answer.workstream].extend([answer] * answer.times)
 
     def preflight(self) -> None:
         """A script that could be loaded can be used."""
 
-    async def complete(self, ws_id: WsId, request: ChatRequest) -> Reply:
-        self._asked[ws_id] += 1
-        number = self._asked[ws_id]
-        if not self._waiting[ws_id]:
-            return Answer(status=404, body=error_body(f"the script has no answer {number} for {ws_id}"))
-        answer = self._waiting[ws_id].popleft()
+    async def complete(self, key: AttemptKey, request: ChatRequest) -> Reply:
+        name, answers = f"{key.ws_id}-{request.number}", self._answers[key.ws_id]
+        if request.number > len(answers):
+            missing = f"the script has no answer {request.number} for {key.ws_id}"
+            return Answer(status=404, body=error_body(missing))
+        answer = answers[request.number - 1]
         await self._sleep(self._delay_s if answer.delay_s is None else answer.delay_s)
-        return _reply(answer, request, f"{ws_id}-{number}")
+        return _reply(answer, request, name)
 
     async def aclose(self) -> None:
         """There is nothing to give back."""

@@ -3,7 +3,6 @@
 import itertools
 import os
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,9 +12,13 @@ from typing import Self
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from runner.core.model import WsId
+from runner.clock import Clock
+from runner.core.model import AttemptKey
 from runner.errors import UnusableError
 from runner.gateway.app import door_app
+from runner.gateway.folder import socket_folder
+from runner.gateway.recorded import Recorded
+from runner.gateway.records import Records
 from runner.gateway.serving import serving
 from runner.gateway.upstream import Upstream
 from runner.ports import Call
@@ -48,22 +51,27 @@ class UnixDoor:
 
 
 class Gateway:
-    """Doors to one upstream, for requests to some of its models. Use it as a context manager.
+    """Doors to one upstream, for requests to some of its models, with the records of a run before it.
+    Use it as a context manager.
 
     The sockets lie in the system's folder for temporary files because a socket's path may have no
     more than some 100 bytes. Each may be opened by any user, for a sandbox has its own; the folder
     around them may only be entered by ours.
     """
 
-    def __init__(self, upstream: Upstream, *, models: Collection[str]) -> None:
+    def __init__(
+        self, upstream: Upstream, *, models: Collection[str], records: Records, clock: Clock
+    ) -> None:
         self._upstream = upstream
         self._models = models
+        self._records = records
+        self._clock = clock
         self._numbers = itertools.count(1)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="runner-")))
+            self._folder = stack.enter_context(socket_folder())
             self._portal: BlockingPortal = stack.enter_context(start_blocking_portal(name="gateway"))
             stack.callback(self._portal.call, self._upstream.aclose)
             self._stack = stack.pop_all()
@@ -75,19 +83,25 @@ class Gateway:
         self._stack.close()
 
     @contextmanager
-    def open(self, ws_id: WsId) -> Iterator[UnixDoor]:
-        """Listen for a workstream. Closing cancels the requests that are on their way."""
-        folder = self._folder / f"d{next(self._numbers)}"
-        folder.mkdir()
-        folder.chmod(0o755)  # whatever the umask says
-        door = UnixDoor(folder)
-        app = door_app(ws_id, self._upstream, models=self._models, note=door.note)
-        try:
+    def open(self, key: AttemptKey) -> Iterator[UnixDoor]:
+        """Listen for an attempt. Closing cancels the requests that are on their way, and waits for their records."""
+        with self._records.open(key) as records, self._new_folder() as folder:
+            door = UnixDoor(folder)
+            upstream = Recorded(self._upstream, records, self._clock)
+            app = door_app(key, upstream, models=self._models, note=door.note)
             with (
                 _listening(door.socket) as listener,
                 self._portal.wrap_async_context_manager(serving(app, listener)),
             ):
                 yield door
+
+    @contextmanager
+    def _new_folder(self) -> Iterator[Path]:
+        folder = self._folder / f"d{next(self._numbers)}"
+        folder.mkdir()
+        folder.chmod(0o755)  # whatever the umask says
+        try:
+            yield folder
         finally:
             folder.rmdir()
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from runner.core.model import WsId
+from runner.core.model import AttemptKey
 from runner.gateway.chat import ChatRequest
 
 
@@ -15,6 +15,7 @@ class Answer:
     status: int
     body: bytes
     retry_after_s: float | None = None
+    recorded: bool = False  # received before, and served again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class Stream:
 
     chunks: AsyncIterator[bytes]
     close: Callable[[], Awaitable[None]]
+    recorded: bool = False  # received before, and served again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +50,8 @@ class Upstream(Protocol):
         """Ask whether requests can succeed at all. Blocks. Raises ModelError when they can't."""
         ...
 
-    async def complete(self, ws_id: WsId, request: ChatRequest, /) -> Reply:
-        """Send one request, once. A failure is a reply, not an exception."""
+    async def complete(self, key: AttemptKey, request: ChatRequest, /) -> Reply:
+        """Send one request of an attempt, once. A failure is a reply, not an exception."""
         ...
 
     async def aclose(self) -> None:

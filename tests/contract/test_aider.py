@@ -1,13 +1,17 @@
 """The real Aider in a real sandbox, with a scripted model behind the real gateway."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from runner.agent.aider import Aider
-from runner.core.model import Limits, StepName, WsId
+from runner.clock import SystemClock
+from runner.core.model import AttemptKey, Limits, StepName, WsId
 from runner.gateway.chat import ChatRequest
+from runner.gateway.records import Records
 from runner.gateway.retry import Retrying
 from runner.gateway.script import Script
 from runner.gateway.scripted import ScriptedUpstream
@@ -34,13 +38,13 @@ BAD = block("a.txt", "there is no such line\n", "two\n")
 
 
 class Counted(ScriptedUpstream):
-    """Counts what a paid model would be paid for."""
+    """Counts what a paid model would be paid for. A request that comes again gets the next answer."""
 
     requests = 0
 
-    async def complete(self, ws_id: WsId, request: ChatRequest, /) -> Reply:
+    async def complete(self, key: AttemptKey, request: ChatRequest, /) -> Reply:
         self.requests += 1
-        return await super().complete(ws_id, request)
+        return await super().complete(key, replace(request, number=self.requests))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +68,14 @@ def work(
     upstream = Counted(Script.model_validate({"answers": [{"workstream": WS, **answer} for answer in told]}))
     agent = agent or Aider()
     task = AgentTask(step=StepName.EDIT, prompt=prompt, files=files, model=MODEL, timeout_s=60.0)
-    gateway = Gateway(Retrying(upstream, sleep=_at_once), models=[MODEL])
-    with gateway, gateway.open(WS) as door:
-        spec = bench.spec(door=door.folder, limits=Limits(memory_mb=1024))
-        with bench.sandboxes.open(spec) as sandbox:
+    patient = Retrying(upstream, sleep=_at_once)
+    spec = bench.spec(limits=Limits(memory_mb=1024))
+    with (
+        TemporaryDirectory() as folder,
+        Gateway(patient, models=[MODEL], records=Records(Path(folder)), clock=SystemClock()) as gateway,
+        gateway.open(spec.key) as door,
+    ):
+        with bench.sandboxes.open(replace(spec, door=door.folder)) as sandbox:
             ran = sandbox.run(agent.command(task))
             changed = {
                 change.path: sandbox.content(change).decode() if change.kind in ("add", "modify") else None

@@ -13,6 +13,7 @@ def test_everything_is_under_the_state_folder_and_asking_makes_nothing(tmp_path)
         layout.scratch: "scratch",
         layout.reports: "reports",
         layout.logs(run_id): "logs/R",
+        layout.records(run_id): "records/R",
         layout.worktrees(run_id): "worktrees/R",
         layout.worktree(run_id, WsId("ws-1")): "worktrees/R/ws-1",
     }

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from anyio.from_thread import start_blocking_portal
 from starlette.applications import Starlette
 
-from runner.core.model import WsId
+from runner.core.model import AttemptKey, RunId, StepName, WsId
 from runner.gateway.chat import ChatRequest
 from runner.gateway.serving import serving
 from runner.gateway.upstream import Answer, Reply
 
 WS = WsId("add-parser")
+KEY = AttemptKey(RunId("01JRUN"), WS, StepName.EDIT, 1)
 MODEL = "house-model"
 COMPLETION = json.dumps(
     {
@@ -43,7 +44,7 @@ class FakeUpstream:
     def preflight(self) -> None:
         pass
 
-    async def complete(self, _ws_id: WsId, request: ChatRequest, /) -> Reply:
+    async def complete(self, _key: AttemptKey, request: ChatRequest, /) -> Reply:
         self.requests.append(request)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         return reply() if callable(reply) else reply
@@ -60,7 +61,7 @@ class HangingUpstream(FakeUpstream):
         self.asked = threading.Event()
         self.cancelled = threading.Event()
 
-    async def complete(self, _ws_id: WsId, request: ChatRequest, /) -> Reply:
+    async def complete(self, _key: AttemptKey, request: ChatRequest, /) -> Reply:
         self.asked.set()
         try:
             await asyncio.Event().wait()

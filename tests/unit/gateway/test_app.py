@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from runner.gateway.app import door_app
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, StreamBrokenError, Upstream
 from runner.ports import Call
-from tests.unit.gateway.stub import COMPLETION, MODEL, WS, FakeUpstream
+from tests.unit.gateway.stub import COMPLETION, KEY, MODEL, FakeUpstream
 
 BODY = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -22,7 +22,7 @@ class Visit:
         self, upstream: Upstream, method: str = "POST", path: str = "/v1/chat/completions", **request: Any
     ) -> None:
         self.calls: list[Call] = []
-        app = door_app(WS, upstream, models=[MODEL], note=self.calls.append, max_request_bytes=1000)
+        app = door_app(KEY, upstream, models=[MODEL], note=self.calls.append, max_request_bytes=1000)
         self.response = asyncio.run(self._send(app, method, path, request))
 
     async def _send(self, app: Starlette, method: str, path: str, request: dict[str, Any]) -> httpx.Response:

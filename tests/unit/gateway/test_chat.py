@@ -2,7 +2,7 @@ import itertools
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.core.model import Usage
@@ -45,6 +45,7 @@ def test_a_model_given_twice_is_forwarded_as_it_was_understood():
     assert b"dear" not in request.body
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_no_bytes_are_too_strange_to_be_refused(raw):
     try:
@@ -76,6 +77,7 @@ EVENTS = (
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, len(EVENTS))))
 def test_usage_is_found_however_the_stream_is_cut(cuts):
     reader = EventReader()

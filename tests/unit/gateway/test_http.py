@@ -16,9 +16,9 @@ from runner.errors import ConfigError, ModelError
 from runner.gateway.chat import ChatRequest
 from runner.gateway.http import HttpUpstream
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, StreamBrokenError
-from tests.unit.gateway.stub import COMPLETION, WS, chat, everything, served, whole
+from tests.unit.gateway.stub import COMPLETION, KEY, chat, everything, served, whole
 
-KEY = "sk-very-secret"
+SECRET = "sk-very-secret"
 Seen = tuple[str, str, dict[str, str], bytes]  # method, path, headers, body
 Respond = Callable[[Request], Response | Awaitable[Response]]
 
@@ -45,7 +45,7 @@ def completes(
     respond: Respond, request: ChatRequest | None = None, seen: list[Seen] | None = None, **options: Any
 ) -> Reply:
     with served(endpoint(respond, seen)) as base_url:
-        return asyncio.run(_complete(HttpUpstream(base_url, KEY, **options), request or chat()))
+        return asyncio.run(_complete(HttpUpstream(base_url, SECRET, **options), request or chat()))
 
 
 def answer_of(respond: Respond, seen: list[Seen] | None = None, **options: Any) -> Answer:
@@ -54,7 +54,7 @@ def answer_of(respond: Respond, seen: list[Seen] | None = None, **options: Any) 
 
 async def _complete(upstream: HttpUpstream, request: ChatRequest) -> Reply:
     try:
-        return await upstream.complete(WS, request)
+        return await upstream.complete(KEY, request)
     finally:
         await upstream.aclose()
 
@@ -69,7 +69,7 @@ def test_the_body_is_sent_with_the_key():
     assert answer == Answer(status=200, body=COMPLETION)
     ((method, path, headers, body),) = seen
     assert (method, path, body) == ("POST", "/v1/chat/completions", chat().body)
-    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["authorization"] == f"Bearer {SECRET}"
     assert headers["content-type"] == "application/json"
 
 
@@ -94,14 +94,14 @@ def test_an_error_keeps_its_status_message_and_code(status):
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_is_told_without_the_endpoints_words(status):
-    answer = answer_of(lambda _: Response(f'{{"error": {{"message": "bad key {KEY}"}}}}', status))
+    answer = answer_of(lambda _: Response(f'{{"error": {{"message": "bad key {SECRET}"}}}}', status))
     assert answer.status == status
     assert "refuses the key" in message(answer)
-    assert KEY not in answer.body.decode()
+    assert SECRET not in answer.body.decode()
 
 
 def test_a_key_in_an_error_is_blotted_out():
-    answer = answer_of(lambda _: Response(f'{{"error": "no quota for {KEY}"}}', 429))
+    answer = answer_of(lambda _: Response(f'{{"error": "no quota for {SECRET}"}}', 429))
     assert message(answer) == "no quota for ***"
 
 
@@ -163,7 +163,7 @@ def test_an_answer_that_trickles_is_given_up_too():
 def test_a_closed_port_is_no_answer():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    reply = asyncio.run(_complete(HttpUpstream(f"http://someone:word@127.0.0.1:{port}/v1", KEY), chat()))
+    reply = asyncio.run(_complete(HttpUpstream(f"http://someone:word@127.0.0.1:{port}/v1", SECRET), chat()))
     assert isinstance(reply, NoAnswer)
     assert not reply.timed_out
     assert f"http://127.0.0.1:{port}/v1 cannot be reached" in reply.reason
@@ -200,9 +200,9 @@ def test_an_endless_stream_is_cut():
 
 async def _streamed(respond: Respond, max_answer_bytes: int = 10_000) -> bytes:
     with served(endpoint(respond)) as base_url:
-        upstream = HttpUpstream(base_url, KEY, max_answer_bytes=max_answer_bytes)
+        upstream = HttpUpstream(base_url, SECRET, max_answer_bytes=max_answer_bytes)
         try:
-            reply = await upstream.complete(WS, chat(stream=True))
+            reply = await upstream.complete(KEY, chat(stream=True))
             assert isinstance(reply, Stream)
             try:
                 return await everything(reply.chunks)
@@ -220,9 +220,9 @@ def test_an_endpoint_that_cannot_stream_is_taken_at_its_word():
 def test_preflight_lets_usable_endpoints_pass(status):
     seen: list[Seen] = []
     with served(endpoint(lambda _: Response("{}", status), seen)) as base_url:
-        HttpUpstream(base_url, KEY).preflight()
+        HttpUpstream(base_url, SECRET).preflight()
     ((method, path, headers, _),) = seen
-    assert (method, path, headers["authorization"]) == ("GET", "/v1/models", f"Bearer {KEY}")
+    assert (method, path, headers["authorization"]) == ("GET", "/v1/models", f"Bearer {SECRET}")
 
 
 @pytest.mark.parametrize(
@@ -236,17 +236,20 @@ def test_preflight_lets_usable_endpoints_pass(status):
     ],
 )
 def test_preflight_says_what_to_do_about_the_others(status, hint):
-    with served(endpoint(lambda _: Response(KEY, status))) as base_url, pytest.raises(ModelError) as caught:
-        HttpUpstream(base_url, KEY).preflight()
+    with (
+        served(endpoint(lambda _: Response(SECRET, status))) as base_url,
+        pytest.raises(ModelError) as caught,
+    ):
+        HttpUpstream(base_url, SECRET).preflight()
     assert str(status) in caught.value.brief
     assert hint in caught.value.hint
-    assert KEY not in f"{caught.value.brief} {caught.value.details}"
+    assert SECRET not in f"{caught.value.brief} {caught.value.details}"
 
 
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:1/v1", "api.example/v1", "ftp://127.0.0.1/v1", ""])
 def test_preflight_names_an_address_that_cannot_be_reached(base_url):
     with pytest.raises(ModelError, match="cannot be reached") as caught:
-        HttpUpstream(base_url, KEY).preflight()
+        HttpUpstream(base_url, SECRET).preflight()
     assert caught.value.details
 
 

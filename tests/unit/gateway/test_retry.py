@@ -5,7 +5,7 @@ import pytest
 
 from runner.gateway.retry import Retrying
 from runner.gateway.upstream import Answer, NoAnswer, Reply, Stream, Upstream
-from tests.unit.gateway.stub import COMPLETION, WS, FakeUpstream, chat, everything
+from tests.unit.gateway.stub import COMPLETION, KEY, FakeUpstream, chat, everything
 
 GOOD = Answer(status=200, body=COMPLETION)
 DROPPED = NoAnswer(reason="dropped")
@@ -23,7 +23,7 @@ def complete(upstream: Upstream, **options: int) -> tuple[Reply, list[float]]:
         pauses.append(seconds)
 
     patient = Retrying(upstream, sleep=sleep, **options)
-    return asyncio.run(patient.complete(WS, chat())), pauses
+    return asyncio.run(patient.complete(KEY, chat())), pauses
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,38 +9,38 @@ from runner.gateway.chat import ChatRequest
 from runner.gateway.script import Script
 from runner.gateway.scripted import ScriptedUpstream
 from runner.gateway.upstream import NoAnswer, Reply, Stream, StreamBrokenError
-from tests.unit.gateway.stub import WS, chat, everything, whole
+from tests.unit.gateway.stub import KEY, WS, chat, everything, whole
 
 
 def script(*answers: dict[str, object], **more: object) -> Script:
     return Script.model_validate({"answers": [{"workstream": WS} | answer for answer in answers], **more})
 
 
-def ask(upstream: ScriptedUpstream, request: ChatRequest | None = None, ws_id: WsId = WS) -> Reply:
-    return asyncio.run(upstream.complete(ws_id, request or chat()))
+def ask(
+    upstream: ScriptedUpstream, number: int = 1, *, request: ChatRequest | None = None, ws_id: WsId = WS
+) -> Reply:
+    numbered = replace(request or chat(), number=number)
+    return asyncio.run(upstream.complete(replace(KEY, ws_id=ws_id), numbered))
 
 
 def said(reply: Reply) -> str:
     return str(json.loads(whole(reply).body)["choices"][0]["message"]["content"])
 
 
-def test_answers_come_in_the_order_of_the_workstream():
+def test_a_request_gets_the_answer_of_its_number_among_its_workstreams():
     other = WsId("other")
     upstream = ScriptedUpstream(
         script({"content": "one"}, {"content": "uno", "workstream": other}, {"content": "two"})
     )
-    assert [said(ask(upstream)), said(ask(upstream, ws_id=other)), said(ask(upstream))] == [
-        "one",
-        "uno",
+    assert [said(ask(upstream, 2)), said(ask(upstream, ws_id=other)), said(ask(upstream, 1))] == [
         "two",
+        "uno",
+        "one",
     ]
 
 
 def test_a_used_up_script_says_which_answer_is_missing():
-    upstream = ScriptedUpstream(script({"content": "one"}, {"status": 500}))
-    ask(upstream)
-    ask(upstream)
-    reply = whole(ask(upstream))
+    reply = whole(ask(ScriptedUpstream(script({"content": "one"}, {"status": 500})), 3))
     assert reply.status == 404
     assert json.loads(reply.body)["error"]["message"] == "the script has no answer 3 for add-parser"
 
@@ -48,9 +49,9 @@ def test_an_answer_can_be_given_several_times():
     upstream = ScriptedUpstream(
         script({"status": 503, "retry_after_s": 2, "times": 2}, {"content": "at last"})
     )
-    first, second, third = whole(ask(upstream)), whole(ask(upstream)), ask(upstream)
+    first, second = whole(ask(upstream, 1)), whole(ask(upstream, 2))
     assert (first.status, first.retry_after_s, second.status) == (503, 2.0, 503)
-    assert said(third) == "at last"
+    assert said(ask(upstream, 3)) == "at last"
 
 
 def test_usage_is_what_the_script_says_or_a_quarter_of_the_characters():
@@ -76,8 +77,8 @@ def test_delays_are_the_answers_or_else_the_files():
         script({"content": "a"}, {"content": "b", "delay_s": 2}, {"content": "c", "delay_s": 0}, delay_s=1),
         sleep=sleep,
     )
-    for _ in range(3):
-        ask(upstream)
+    for number in (1, 2, 3):
+        ask(upstream, number)
     assert slept == [1, 2, 0]
 
 
@@ -95,7 +96,7 @@ def events(reply: Reply) -> list[str]:
 def test_a_stream_says_the_same_in_pieces():
     text = "0123456789" * 9
     *parts, usage, done = events(
-        ask(ScriptedUpstream(script({"content": text})), chat(stream=True, wants_usage=True))
+        ask(ScriptedUpstream(script({"content": text})), request=chat(stream=True, wants_usage=True))
     )
     choices = [json.loads(part)["choices"][0] for part in parts]
     assert "".join(choice["delta"].get("content", "") for choice in choices) == text
@@ -105,12 +106,12 @@ def test_a_stream_says_the_same_in_pieces():
 
 
 def test_a_stream_tells_its_usage_only_when_asked():
-    told = events(ask(ScriptedUpstream(script({"content": "hi"})), chat(stream=True)))
+    told = events(ask(ScriptedUpstream(script({"content": "hi"})), request=chat(stream=True)))
     assert not any("usage" in event for event in told)
 
 
 def test_a_stream_can_break_half_way():
-    reply = ask(ScriptedUpstream(script({"content": "x" * 100, "drop": True})), chat(stream=True))
+    reply = ask(ScriptedUpstream(script({"content": "x" * 100, "drop": True})), request=chat(stream=True))
     assert isinstance(reply, Stream)
     seen = bytearray()
 
