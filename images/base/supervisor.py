@@ -2,8 +2,10 @@
 
 It reads one line of JSON from standard input: {"argv": [...], "env": {...}, "cwd": "/workspace",
 "files": {"name": "text"}, "git": true}. The orchestrator then holds that input open for as long as it lives,
-so its end, however it came, is the end of the command. Nothing here is imported that is not needed: every
-step of every workstream waits for this start.
+so its end, however it came, is the end of the command. Its last line on standard error tells the command's exit
+code: a container that ends without this word was ended by somebody else, and a code alone can't tell (137 is also
+what a killed container leaves). Nothing here is imported that is not needed: every step of every workstream waits
+for this start.
 """
 
 import json
@@ -11,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
@@ -23,6 +24,8 @@ UNSUPERVISED, CANNOT_START, NOT_FOUND = 125, 126, 127  # exit codes, as a shell 
 
 
 def main() -> None:
+    # The kernel keeps from a container's first process what it has no handler for: nobody inside can end it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     job = read_job()
     lay_files(job.get("files", {}))
     if job.get("git"):
@@ -31,8 +34,7 @@ def main() -> None:
         open_door()
     child = start(job)
     threading.Thread(target=end_with_stdin, args=(child.pid,), daemon=True).start()
-    code = child.wait()
-    os._exit(code if code >= 0 else 128 - code)  # at once: whatever else still runs dies with the container
+    end_with(wait_for(child.pid))
 
 
 def read_job() -> dict:
@@ -41,7 +43,7 @@ def read_job() -> dict:
     while not line.endswith(b"\n"):
         chunk = os.read(0, 1 << 16)
         if not chunk:
-            fail(UNSUPERVISED, "standard input ended before the job was told")
+            give_up("standard input ended before the job was told")
         line += chunk
     return json.loads(line)
 
@@ -70,7 +72,7 @@ def open_door() -> None:
             if probe.connect_ex(("127.0.0.1", DOOR_PORT)) == 0:
                 return
         time.sleep(0.005)
-    fail(UNSUPERVISED, f"the model door did not open within {DOOR_OPENS_WITHIN_S:g} s")
+    give_up(f"the model door did not open within {DOOR_OPENS_WITHIN_S:g} s")
 
 
 def start(job: dict) -> subprocess.Popen:
@@ -81,9 +83,38 @@ def start(job: dict) -> subprocess.Popen:
             job["argv"], env=env, cwd=cwd, stdin=subprocess.DEVNULL, start_new_session=True
         )
     except FileNotFoundError as error:
-        fail(NOT_FOUND, str(error))
+        say(str(error))
+        end_with(NOT_FOUND)
     except OSError as error:
-        fail(CANNOT_START, str(error))
+        say(str(error))
+        end_with(CANNOT_START)
+
+
+def wait_for(pid: int) -> int:
+    """The exit code of the command. The first process of a container also gets every orphan to reap."""
+    while True:
+        ended, status = os.wait()
+        if ended == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def end_with(code: int) -> None:
+    """End as the command did. Nothing else runs any more when the last line is written, so it is the last."""
+    if os.getpid() == 1:
+        end_all_others()
+    os.set_blocking(2, True)  # the command shared it, and may have changed that
+    say(f"ended {code}")
+    os._exit(code)
+
+
+def end_all_others() -> None:
+    try:
+        os.kill(-1, signal.SIGKILL)
+        while True:
+            os.wait()
+    except OSError:
+        return  # nobody is left
 
 
 def end_with_stdin(pid: int) -> None:
@@ -95,9 +126,13 @@ def end_with_stdin(pid: int) -> None:
         os._exit(UNSUPERVISED)
 
 
-def fail(code: int, message: str) -> None:
-    print(f"supervisor: {message}", file=sys.stderr, flush=True)
-    os._exit(code)
+def give_up(why: str) -> None:
+    say(why)
+    os._exit(UNSUPERVISED)
+
+
+def say(what: str) -> None:
+    os.write(2, f"supervisor: {what}\n".encode("utf-8", "backslashreplace"))
 
 
 main()

@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from runner.clock import Clock
 from runner.errors import ImageError, SandboxError
-from runner.ports import WORKSPACE, Command, End, Output, Ran
+from runner.ports import WORKSPACE, Command, End, Output, Ran, SandboxSpec
 from runner.sandbox.options import (
     ENVIRONMENT,
     Sealed,
@@ -23,33 +23,40 @@ from runner.sandbox.options import (
     host_arguments,
     labels,
 )
-from runner.sandbox.output import STDERR, Bounded, Frames
+from runner.sandbox.output import STDERR, Bounded, Frames, without_ending
 
 KEPT_BYTES = 2 * 1024 * 1024  # of each stream
 _POLL_S = 0.5
-_END_S = 30  # what the engine gets to report a container's end once its output has ended
+_REMOVAL_S = 30  # that a removal which somebody else has begun may take
+_LAST_WORDS = 1000  # characters of a lost container's output that an error tells
 
 ENGINE_FAULTS = (docker.errors.DockerException, requests.exceptions.RequestException, OSError)
+
+_FAREWELL = b"supervisor: ended %d\n"  # the last line that images/base/supervisor.py writes to standard error
 
 _NEVER_STARTED = Ran(end=End.CANCELLED, exit_code=137, stdout=Output(), stderr=Output(), duration_s=0.0)
 
 
 class Container:
-    """A sealed container that runs one command. Raises SandboxError when the engine does not play along."""
+    """A sealed container that runs one command. Raises SandboxError when the engine does not play along.
 
-    def __init__(self, client: docker.APIClient, sealed: Sealed, clock: Clock) -> None:
+    No call on the engine lasts longer than the client's timeout, and neither does the end of a killed container.
+    """
+
+    def __init__(
+        self, client: docker.APIClient, sealed: Sealed, clock: Clock, cancelled: threading.Event
+    ) -> None:
         self._client = client
         self._sealed = sealed
         self._clock = clock
-        self._cancelled = threading.Event()
+        self._cancelled = cancelled
 
     @property
     def name(self) -> str:
         return self._sealed.name
 
     def create(self, volume_options: dict[str, str]) -> None:
-        """Make the volume and the container; what an earlier, dead attempt left under their names goes first."""
-        self.remove()
+        """Make the volume and the container; nothing may stand under their names."""
         try:
             self._client.create_volume(
                 self._sealed.volume,
@@ -67,15 +74,15 @@ class Container:
             self._fail("create", error)
 
     def run(self, command: Command) -> Ran:
-        """Run the command to its end, its deadline or its output limit. Blocks."""
+        """Run the command to its end, its deadline, its output limit or its cancelling. Blocks."""
         began = self._clock.monotonic()
         if self._cancelled.is_set():
             return _NEVER_STARTED
         try:
             with self._attached() as stream:
                 self._client.start(self.name)
-                pump = _Pump(self._clock, self._sealed.spec.timeout_s, self._sealed.spec.limits.output_bytes)
-                _send(stream, _request(command))
+                pump = _Pump(self._clock, self._sealed.spec, engine_timeout_s=self._client.timeout)
+                self._send(stream, _request(command))
                 end = pump.drain(stream, self._cancelled, kill=self.kill)
             exit_code, oom = self._result()
         except ENGINE_FAULTS as error:
@@ -88,14 +95,9 @@ class Container:
             end=end,
             exit_code=exit_code,
             stdout=pump.stdout.output(),
-            stderr=pump.stderr.output(),
+            stderr=self._stderr(pump.stderr.output(), end, exit_code),
             duration_s=self._clock.monotonic() - began,
         )
-
-    def cancel(self) -> None:
-        """End it from another thread; `run` then returns `End.CANCELLED`."""
-        self._cancelled.set()
-        self.kill()
 
     def kill(self) -> None:
         """Kill what runs; a container that does not run is left as it is."""
@@ -107,10 +109,28 @@ class Container:
     def remove(self) -> None:
         """Remove the container and its volume; nothing happens when they are not there."""
         try:
-            _until_gone(lambda: self._client.remove_container(self.name, force=True, v=True))
-            _until_gone(lambda: self._client.remove_volume(self._sealed.volume))
+            until_gone(lambda: self._client.remove_container(self.name, force=True, v=True))
+            until_gone(lambda: self._client.remove_volume(self._sealed.volume))
         except ENGINE_FAULTS as error:
             self._fail("remove", error)
+
+    def _stderr(self, stderr: Output, end: End, exit_code: int) -> Output:
+        """What the command printed, without the supervisor's word that it ended by itself.
+
+        An end that is nobody's, neither the command's nor ours, is no verdict: the engine was stopped, somebody
+        killed the container, the connection was lost before all output had come, or the supervisor failed.
+        """
+        told = without_ending(stderr, _FAREWELL % exit_code)
+        if told is not None:
+            return told
+        if end is not End.EXITED:
+            return stderr
+        raise SandboxError(
+            f"The container of {self._sealed.spec.key} was lost while its command ran",
+            details=f"exit code {exit_code}, last words: {stderr.text()[-_LAST_WORDS:].strip() or 'none'}",
+            hint="It was killed from outside, or the engine was stopped. When it happens each time, "
+            "the image is of another version than this program: runner build-images",
+        )
 
     @contextmanager
     def _attached(self) -> Iterator[socket.socket]:
@@ -125,8 +145,16 @@ class Container:
             raw.close()
             stream.close()
 
+    def _send(self, stream: socket.socket, request: bytes) -> None:
+        """Hand over the request; a container that died before it took all of it shows why by its end."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            stream.settimeout(self._client.timeout)
+            stream.sendall(request)
+        stream.settimeout(_POLL_S)
+
     def _result(self) -> tuple[int, bool]:
-        exit_code = int(self._client.wait(self.name, timeout=_END_S)["StatusCode"])
+        # Without being told, `wait` alone of all calls would wait for ever.
+        exit_code = int(self._client.wait(self.name, timeout=self._client.timeout)["StatusCode"])
         state: dict[str, Any] = self._client.inspect_container(self.name)["State"]
         return exit_code, bool(state["OOMKilled"])
 
@@ -141,12 +169,13 @@ class Container:
 class _Pump:
     """Moves a container's output into bounded buffers and watches the limits meanwhile."""
 
-    def __init__(self, clock: Clock, timeout_s: float, output_bytes: int) -> None:
+    def __init__(self, clock: Clock, spec: SandboxSpec, *, engine_timeout_s: float) -> None:
         self.stdout = Bounded(KEPT_BYTES)
         self.stderr = Bounded(KEPT_BYTES)
         self._clock = clock
-        self._deadline = clock.monotonic() + timeout_s
-        self._output_bytes = output_bytes
+        self._deadline = clock.monotonic() + spec.timeout_s
+        self._output_bytes = spec.limits.output_bytes
+        self._engine_timeout_s = engine_timeout_s
 
     def drain(self, stream: socket.socket, cancelled: threading.Event, *, kill: Callable[[], None]) -> End:
         """Read to the end of the stream; a limit that is passed kills the container, and reading goes on."""
@@ -160,7 +189,7 @@ class _Pump:
                     # Beside the reading: the engine ends a container only once its output has been taken.
                     killer = threading.Thread(target=kill, name="kill")
                     killer.start()
-                    self._deadline = self._clock.monotonic() + _END_S
+                    self._deadline = self._clock.monotonic() + self._engine_timeout_s
             elif self._clock.monotonic() > self._deadline:
                 raise SandboxError("The engine does not end a container that was killed")
             try:
@@ -195,25 +224,17 @@ def _request(command: Command) -> bytes:
     return json.dumps(request).encode() + b"\n"
 
 
-def _send(stream: socket.socket, request: bytes) -> None:
-    """Hand over the request; a container that died before it took all of it shows why by its exit code."""
-    with suppress(BrokenPipeError, ConnectionResetError):
-        stream.settimeout(_END_S)
-        stream.sendall(request)
-    stream.settimeout(_POLL_S)
-
-
 def _being_removed(error: BaseException) -> bool:
     """Whether somebody else, perhaps a runner that was killed meanwhile, has asked for the removal before us."""
     return isinstance(error, docker.errors.APIError) and error.status_code == HTTPStatus.CONFLICT
 
 
-def _until_gone(remove: Callable[[], object]) -> None:
+def until_gone(remove: Callable[[], object]) -> None:
     """Remove what may be absent; a removal that is under way is waited for."""
     patient = Retrying(
         retry=retry_if_exception(_being_removed),
         wait=wait_fixed(0.1),
-        stop=stop_after_delay(_END_S),
+        stop=stop_after_delay(_REMOVAL_S),
         reraise=True,
     )
     with suppress(docker.errors.NotFound):

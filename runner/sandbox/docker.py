@@ -4,7 +4,8 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -15,14 +16,15 @@ from runner.clock import Clock
 from runner.core.model import Commit
 from runner.errors import EngineError, SandboxError
 from runner.ports import Change, Command, Ran, SandboxSpec
-from runner.sandbox.container import ENGINE_FAULTS, Container
+from runner.sandbox.container import ENGINE_FAULTS, Container, until_gone
 from runner.sandbox.layer import Ignored, read_changes, read_content
 from runner.sandbox.options import LABEL, Sealed, container_name
 from runner.sandbox.overlay import Overlay, remove_scratch
 
 SANDBOX_UID = 1000  # when we run as root; otherwise containers run as ourselves
 
-_TIMEOUT_S = 60
+# What the engine gets for one answer. A loaded one takes seconds; one that takes longer than this is taken for dead.
+ENGINE_TIMEOUT_S = 60
 
 
 def sandbox_uid() -> int:
@@ -30,10 +32,10 @@ def sandbox_uid() -> int:
     return os.getuid() or SANDBOX_UID
 
 
-def connect() -> docker.APIClient:
+def connect(timeout_s: int = ENGINE_TIMEOUT_S) -> docker.APIClient:
     """A client for the engine that DOCKER_HOST names, or the local one. Raises EngineError when none answers."""
     try:
-        client = docker.APIClient(**kwargs_from_env(), version="auto", timeout=_TIMEOUT_S)
+        client = docker.APIClient(**kwargs_from_env(), version="auto", timeout=timeout_s)
         client.ping()
     except ENGINE_FAULTS as error:
         raise EngineError(
@@ -55,10 +57,9 @@ class DockerSandbox:
 
     def run(self, command: Command) -> Ran:
         """See ports.Sandbox. Afterwards the container is gone, and nothing writes to the layer any more."""
-        try:
-            return self._container.run(command)
-        finally:
-            self._container.remove()
+        ran = self._container.run(command)
+        self._container.remove()
+        return ran
 
     def changes(self) -> Sequence[Change]:
         return read_changes(self._overlay, max_bytes=self._max_bytes, ignored=self._ignored)
@@ -78,16 +79,17 @@ class DockerSandboxes:
         git_base: Callable[[Commit], Path],
         ignored: Ignored,
         clock: Clock,
+        engine_timeout_s: int = ENGINE_TIMEOUT_S,
     ) -> None:
         self._owner = owner
         self._scratch = scratch
         self._git_base = git_base
         self._ignored = ignored
         self._clock = clock
+        self._engine_timeout_s = engine_timeout_s
         self._clients: dict[int, docker.APIClient] = {}
         self._lock = threading.Lock()
-        self._open: set[Container] = set()
-        self._stopped = False
+        self._cancelled = threading.Event()
 
     @contextmanager
     def open(self, spec: SandboxSpec) -> Iterator[DockerSandbox]:
@@ -101,26 +103,16 @@ class DockerSandboxes:
             owner=self._owner,
             spec=spec,
         )
-        container = Container(self._client(), sealed, self._clock)
-        try:
-            container.remove()
+        container = Container(self._client(), sealed, self._clock, self._cancelled)
+        container.remove()
+        with _cleared_away(container, overlay):
             _make_scratch(overlay)
             container.create(overlay.driver_options())
-            self._register(container)
             yield DockerSandbox(container, overlay, max_bytes=spec.limits.file_bytes, ignored=self._ignored)
-        finally:
-            with self._lock:
-                self._open.discard(container)
-            container.remove()
-            overlay.remove()
 
     def cancel(self) -> None:
-        """Kill every sandbox that runs, and every one that is opened from now on."""
-        with self._lock:
-            self._stopped = True
-            running = list(self._open)
-        for container in running:
-            container.cancel()
+        """See ports.Sandboxes. Returns at once, whatever the engine does: who waits for a container kills it."""
+        self._cancelled.set()
 
     def reap(self) -> list[str]:
         """Remove what an earlier process of the same owner left: containers (their names), volumes, layers."""
@@ -129,22 +121,20 @@ class DockerSandboxes:
         try:
             containers = client.containers(all=True, filters=ours)
             for found in containers:
-                client.remove_container(found["Id"], force=True, v=True)
+                until_gone(partial(client.remove_container, found["Id"], force=True, v=True))
             volumes = client.volumes(filters=ours)["Volumes"] or []
             for volume in volumes:
-                client.remove_volume(volume["Name"], force=True)
+                until_gone(partial(client.remove_volume, volume["Name"]))
             for layer in self._scratch.glob("*"):
                 remove_scratch(layer)
         except ENGINE_FAULTS as error:
-            raise EngineError("Could not remove what a dead run left", details=str(error)) from error
+            raise EngineError(
+                "Could not remove what a dead run left",
+                details=str(error),
+                hint="Docker before 24, with live-restore, keeps the volumes of containers that outlived it until it "
+                "is restarted once more: moby issue 44422.",
+            ) from error
         return [found["Names"][0].lstrip("/") for found in containers]
-
-    def _register(self, container: Container) -> None:
-        with self._lock:
-            self._open.add(container)
-            stopped = self._stopped
-        if stopped:
-            container.cancel()
 
     def close(self) -> None:
         """Close the connections to the engine."""
@@ -159,10 +149,27 @@ class DockerSandboxes:
         with self._lock:
             known = self._clients.get(thread)
         if known is None:
-            known = connect()
+            known = connect(self._engine_timeout_s)
             with self._lock:
                 self._clients[thread] = known
         return known
+
+
+@contextmanager
+def _cleared_away(container: Container, overlay: Overlay) -> Iterator[None]:
+    """Afterwards nothing is left. What went wrong first is what is raised: a removal often fails for the same reason."""
+    try:
+        yield
+    except BaseException:
+        with suppress(SandboxError, OSError):
+            _clear_away(container, overlay)
+        raise
+    _clear_away(container, overlay)
+
+
+def _clear_away(container: Container, overlay: Overlay) -> None:
+    container.remove()
+    overlay.remove()
 
 
 def _make_scratch(overlay: Overlay) -> None:

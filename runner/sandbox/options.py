@@ -92,7 +92,7 @@ def host_arguments(sealed: Sealed) -> dict[str, Any]:
         "security_opt": ["no-new-privileges:true"],
         "read_only": True,
         "privileged": False,
-        "init": True,
+        "init": False,  # the supervisor is the first process: nothing inside can end it, so who did was outside
         "mem_limit": memory,
         "memswap_limit": memory,
         "nano_cpus": int(limits.cpus * 1_000_000_000),

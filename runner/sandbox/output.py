@@ -34,6 +34,15 @@ class Frames:
             yield self._stream, chunk
 
 
+def without_ending(output: Output, ending: bytes) -> Output | None:
+    """The output without these last bytes; None when it ends otherwise. They are fewer than what is kept."""
+    if output.dropped:
+        head, rest = output.head, output.tail
+    else:
+        head, rest = b"", output.head + output.tail
+    return Output(head, rest[: -len(ending)], output.dropped) if rest.endswith(ending) else None
+
+
 class Bounded:
     """Keeps the first and the last bytes of a stream of any length."""
 

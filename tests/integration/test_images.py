@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]  # the first test m
 
 PYTHON = "runner/python:latest"
 BASE_REF = "debian:bookworm-slim"
+ENDED = "supervisor: ended 0\n"  # the supervisor's last word
 
 
 Shell = Callable[..., str]
@@ -312,6 +313,21 @@ class TestSupervisor:
         supervised.tell(argv=argv)
         assert supervised.exit_code() == code
 
+    @pytest.mark.parametrize("code", [0, 125, 137])
+    def test_its_last_word_is_that_the_command_ended_by_itself(self, supervised: Supervised, code: int):
+        supervised.tell(argv=["sh", "-c", f"(setsid sh -c 'while :; do echo on; done' >&2 &); exit {code}"])
+        assert supervised.output()[1].endswith(f"supervisor: ended {code}\n")
+        assert supervised.exit_code() == code
+
+    def test_a_job_that_it_cannot_do_has_no_such_word(self, supervised: Supervised):
+        supervised.tell(argv=["true"], files={"no/such/folder": "text"})
+        assert "supervisor: ended" not in supervised.output()[1]
+        assert supervised.exit_code() == 1
+
+    def test_nothing_inside_can_end_it(self, supervised: Supervised):
+        supervised.tell(argv=["sh", "-c", "for s in KILL TERM INT HUP; do kill -$s 1; done; exit 3"])
+        assert supervised.exit_code() == 3
+
     def test_a_missing_program_is_named(self, supervised: Supervised):
         supervised.tell(argv=["no-such-program"])
         out, err = supervised.output()
@@ -326,7 +342,7 @@ class TestSupervisor:
         )
         out, err = supervised.output()
         assert out == "/opt\nb C.UTF-8\né\n" + "x" * 300_000
-        assert err == "err\n"
+        assert err == f"err\n{ENDED}"
 
     def test_the_end_of_standard_input_ends_everything(self, supervised: Supervised):
         supervised.tell(argv=["sh", "-c", "trap '' TERM; (setsid sleep 600 &); echo started; sleep 600"])
@@ -352,7 +368,7 @@ class TestSupervisor:
             supervised.tell(
                 argv=["sh", "-c", "cd /run/runner/git && touch mine && cat objects/info/alternates"], git=True
             )
-            assert supervised.output() == ("/opt/git-base/objects\n", "")
+            assert supervised.output() == ("/opt/git-base/objects\n", ENDED)
         assert not (tmp_path / "template" / "mine").exists()
 
     def test_the_model_door_is_forwarded(self, client: DockerClient, tmp_path: Path):
@@ -363,12 +379,12 @@ class TestSupervisor:
             mount = Mount("/run/door", str(tmp_path / "door"), type="bind", read_only=True)
             with supervise(client, mount) as supervised:
                 supervised.tell(argv=["python3", "-c", ask])
-                assert supervised.output() == ("GET /v1/models HTTP/1.1\n", "")
+                assert supervised.output() == ("GET /v1/models HTTP/1.1\n", ENDED)
 
     def test_without_a_door_there_is_no_way_out(self, supervised: Supervised):
         ask = "import socket; print(socket.socket().connect_ex(('127.0.0.1', 8088)))"
         supervised.tell(argv=["python3", "-c", ask])
-        assert supervised.output() == ("111\n", "")
+        assert supervised.output() == ("111\n", ENDED)
 
 
 @contextmanager
@@ -377,7 +393,6 @@ def supervise(client: DockerClient, *mounts: Mount) -> Iterator[Supervised]:
     container = client.containers.create(
         PYTHON,
         stdin_open=True,
-        init=True,
         network_mode="none",
         read_only=True,
         cap_drop=["ALL"],

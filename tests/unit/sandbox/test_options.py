@@ -52,7 +52,7 @@ def mounts(door: Path | None = None) -> dict[str, Any]:
         ("read_only", True),
         ("privileged", False),
         ("ipc_mode", "private"),
-        ("init", True),  # reaps what the command leaves behind
+        ("init", False),  # the supervisor is the first process itself
         ("mem_limit", 100 << 20),
         ("memswap_limit", 100 << 20),  # memory and swap together: no swap
         ("nano_cpus", 1_500_000_000),

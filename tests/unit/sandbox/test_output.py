@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.ports import Output
-from runner.sandbox.output import STDERR, STDOUT, Bounded, Frames
+from runner.sandbox.output import STDERR, STDOUT, Bounded, Frames, without_ending
 
 
 def frame(stream: int, data: bytes) -> bytes:
@@ -92,3 +92,18 @@ def test_text_says_what_was_dropped_and_replaces_what_cannot_be_decoded():
 def test_a_character_across_head_and_tail_is_whole_when_nothing_is_dropped():
     first, second = "ü".encode()[:1], "ü".encode()[1:]
     assert Output(first, second).text() == "ü"
+
+
+@given(st.binary(max_size=60), st.integers(20, 60))
+def test_an_ending_is_taken_off_wherever_it_was_kept(printed, keep):
+    ending = b"bye\n"
+    output = without_ending(kept(keep, printed, ending), ending)
+    assert output is not None
+    assert len(output.head) + len(output.tail) + output.dropped == len(printed)
+    assert printed.startswith(output.head)
+    assert printed.endswith(output.tail)
+
+
+@pytest.mark.parametrize("printed", [b"", b"by", b"bye\nmore", b"x" * 100])
+def test_another_ending_is_told(printed):
+    assert without_ending(kept(20, printed), b"bye\n") is None
