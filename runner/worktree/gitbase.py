@@ -3,6 +3,8 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from runner.core.model import Commit
@@ -44,10 +46,11 @@ def git_base(plumbing: Git, cache: Path, commit: Commit) -> Path:
 
 
 def _fill(folder: Path, plumbing: Git, commit: Commit) -> None:
-    packs = folder / "objects" / "pack"
-    packs.mkdir(parents=True)
+    objects = folder / "objects"
+    (objects / "pack").mkdir(parents=True)
     listed = plumbing.call("rev-list", "--objects", "--no-walk", commit)
-    plumbing.call("pack-objects", "-q", str(packs / "pack"), input=listed.stdout)
+    with _borrowing(objects, plumbing) as here:
+        plumbing.call("pack-objects", "-q", str(objects / "pack" / "pack"), input=listed.stdout, env=here)
     (folder / "gitfile").write_text(f"gitdir: {GIT_DIR}\n")
     template = folder / "template"
     for name in ("refs/heads", "objects/info", "info"):
@@ -59,6 +62,19 @@ def _fill(folder: Path, plumbing: Git, commit: Commit) -> None:
     (template / "config").write_text(_CONFIG + _object_format(commit))
     plumbing.call("read-tree", commit, env={"GIT_INDEX_FILE": str(template / "index")})
     _make_readable(folder)
+
+
+@contextmanager
+def _borrowing(objects: Path, plumbing: Git) -> Iterator[dict[str, str]]:
+    """An environment in which git works in this object folder and reads the target's as well.
+
+    Else it would write beside the target's objects and rename, which no two file systems allow.
+    """
+    info = objects / "info"
+    info.mkdir()
+    (info / "alternates").write_bytes(os.fsencode(plumbing.env["GIT_OBJECT_DIRECTORY"]) + b"\n")
+    yield {"GIT_OBJECT_DIRECTORY": str(objects)}
+    shutil.rmtree(info)
 
 
 def _object_format(commit: Commit) -> str:

@@ -1,18 +1,20 @@
 """What a run takes from the target repository and hands back to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from runner.core.model import Commit, RunId, WsId
+from runner.core.naming import salvage_ref
 from runner.errors import GitError, RepositoryError
 from runner.git import Repository
 from runner.ports import Base, CommitInfo, NoBase
 from runner.worktree.checkout import COMMITTER, GitWorktrees
 from runner.worktree.merge import Conflict, merge
+from runner.worktree.salvage import free_ref
 
 
 class GitResults:
-    """See ports.Results. `replaced` are branches of earlier runs that the user allows to be moved."""
+    """See ports.Results."""
 
     def __init__(
         self,
@@ -22,14 +24,12 @@ class GitResults:
         run_id: RunId,
         base: Commit,
         started_at: datetime,
-        replaced: Mapping[str, Commit],
     ) -> None:
         self._repository = repository
         self._worktrees = worktrees
         self._run_id = run_id
         self._base = base
         self._started_at = started_at
-        self._replaced = replaced
 
     def base_of(self, ws_id: WsId, candidates: Sequence[Commit]) -> Base | NoBase:
         message = f"Merge the dependencies of {ws_id}\n\nRun-Id: {self._run_id}\nWorkstream: {ws_id}\n"
@@ -41,15 +41,16 @@ class GitResults:
             return NoBase(f"the results of its dependencies conflict in {paths}")
         return Base(made, self._repository.tree(made))
 
-    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit) -> None:
+    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit, *, old: Commit | None) -> None:
         ref = f"refs/heads/{branch}"
-        old = self._replaced.get(branch)
         if self._repository.ref(ref) != candidate:
             if old is not None:
-                self._save(f"{self._salvage(ws_id)}-replaced", old)
+                self._save(f"{salvage_ref(self._run_id, ws_id)}-replaced", old)
             try:
                 self._repository.set_ref(ref, candidate, old=old)
             except GitError as error:
+                if self._repository.ref(ref) == old:
+                    raise  # git itself could not: a full disk, a lock that somebody left
                 raise RepositoryError(
                     f"The branch {branch} was made or moved by someone else during the run",
                     details=error.details,
@@ -58,12 +59,10 @@ class GitResults:
 
     def keep(self, ws_id: WsId, *, base: Commit | None, candidate: Commit | None) -> str:
         if candidate is not None and candidate != base:
-            self._save(self._salvage(ws_id), candidate)
+            self._save(salvage_ref(self._run_id, ws_id), candidate)
         path = self._worktrees.path(ws_id)
         return str(path) if path.exists() else ""
 
-    def _salvage(self, ws_id: WsId) -> str:
-        return f"refs/runner/salvage/{self._run_id}/{ws_id}"
-
-    def _save(self, ref: str, commit: Commit) -> None:
+    def _save(self, ref_base: str, commit: Commit) -> None:
+        ref = free_ref(self._repository, ref_base, commit)
         self._repository.set_ref(ref, commit, old=self._repository.ref(ref))

@@ -163,14 +163,13 @@ def test_a_checkout_that_this_process_did_not_make_is_made_anew(repository, work
     assert sorted(entry.name for entry in worktree.path.iterdir()) == [".git", "a.txt", "src"]
 
 
-def results(repository: Repository, worktrees: GitWorktrees, **replaced: str) -> GitResults:
+def results(repository: Repository, worktrees: GitWorktrees) -> GitResults:
     return GitResults(
         repository,
         worktrees,
         run_id=RunId("R1"),
         base=repository.head(),
         started_at=datetime(2026, 1, 2, tzinfo=UTC),
-        replaced={name: Commit(commit) for name, commit in replaced.items()},
     )
 
 
@@ -207,7 +206,7 @@ def test_a_result_is_handed_back_once_and_the_checkout_goes(git_repo, repository
     made = branch_off(repository, "one", "1")
     worktrees.checkout(WS, repository.head())
     for _ in range(2):
-        results(repository, worktrees).hand_back(WS, "ws/x/ws-a", made)
+        results(repository, worktrees).hand_back(WS, "ws/x/ws-a", made, old=None)
     assert git_repo.git("rev-parse", "ws/x/ws-a") == made
     assert not worktrees.path(WS).exists()
     assert git_repo.git("worktree", "list").count("\n") == 0
@@ -216,15 +215,31 @@ def test_a_result_is_handed_back_once_and_the_checkout_goes(git_repo, repository
 def test_a_branch_that_someone_else_made_is_never_moved(git_repo, repository, worktrees):
     git_repo.git("branch", "ws/x/ws-a")
     with pytest.raises(Exception, match="made or moved by someone else"):
-        results(repository, worktrees).hand_back(WS, "ws/x/ws-a", branch_off(repository, "one", "1"))
+        results(repository, worktrees).hand_back(
+            WS, "ws/x/ws-a", branch_off(repository, "one", "1"), old=None
+        )
     assert git_repo.git("rev-parse", "ws/x/ws-a") == repository.head()
+
+
+def test_a_lock_that_somebody_left_is_the_machines_fault_and_not_a_moved_branch(
+    git_repo, repository, worktrees
+):
+    lock = git_repo.path / ".git" / "refs" / "heads" / "ws" / "x" / "ws-a.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    made = branch_off(repository, "one", "1")
+    with pytest.raises(GitError, match="update-ref failed") as caught:
+        results(repository, worktrees).hand_back(WS, "ws/x/ws-a", made, old=None)
+    assert "ws-a.lock" in caught.value.details
+    lock.unlink()
+    results(repository, worktrees).hand_back(WS, "ws/x/ws-a", made, old=None)
+    assert git_repo.git("rev-parse", "ws/x/ws-a") == made
 
 
 def test_a_replaced_branch_is_saved_before_it_moves(git_repo, repository, worktrees):
     git_repo.git("branch", "ws/x/ws-a")
     made = branch_off(repository, "one", "1")
-    allowed = results(repository, worktrees, **{"ws/x/ws-a": repository.head()})
-    allowed.hand_back(WS, "ws/x/ws-a", made)
+    results(repository, worktrees).hand_back(WS, "ws/x/ws-a", made, old=repository.head())
     assert git_repo.git("rev-parse", "refs/runner/salvage/R1/ws-a-replaced") == repository.head()
 
 
