@@ -5,6 +5,9 @@ here means that the world is not as the runner needs it; the command line prints
 `exit_code`. Anything else that is raised is a bug of ours and exits with 3.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -77,3 +80,26 @@ class StoreError(UnusableError):
 
 class IllegalTransitionError(Exception):
     """A bug of ours: a state change that the table of transitions does not know."""
+
+
+_MACHINE = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The disk quota is used up",
+    errno.EROFS: "The disk can only be read",
+    errno.EIO: "The disk fails",
+    errno.EMFILE: "This process may open no more files",
+    errno.ENFILE: "The machine can open no more files",
+    errno.ENOMEM: "The machine has no memory left",
+}
+
+
+@contextmanager
+def machine_faults() -> Iterator[None]:
+    """Let what the machine has run out of be an UnusableError; any other OSError may be a bug of ours, and flies on."""
+    try:
+        yield
+    except OSError as error:
+        brief = _MACHINE.get(error.errno or 0)
+        if brief is None:
+            raise
+        raise UnusableError(brief, details=str(error), hint="Make room, then try again.") from error

@@ -115,10 +115,10 @@ class Repository:
         )
         return Commit(found.text) if found.returncode == 0 else None
 
-    def set_ref(self, name: str, new: Commit, *, old: Commit | None) -> None:
-        """Move a reference that is still at `old` (None: that does not exist). Raises GitError otherwise."""
-        expected = old or "0" * len(new)
-        self.git.call("update-ref", "-m", "runner", name, new, expected)
+    def set_ref(self, name: str, new: Commit | None, *, old: Commit | None) -> None:
+        """Move a reference that is still at `old`; None stands for one that does not exist. Raises GitError otherwise."""
+        nothing = "0" * len(new or old or "")
+        self.git.call("update-ref", "-m", "runner", name, new or nothing, old or nothing)
 
     def branches(self, prefix: str) -> dict[str, Commit]:
         """Branch names below a prefix, without `refs/heads/`."""

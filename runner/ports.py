@@ -1,5 +1,6 @@
 """The borders of a job: what it needs of the world, so that tests and a fleet can stand in for it."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -124,6 +125,15 @@ class Sandboxes(Protocol):
         ...
 
 
+class Slots(Protocol):
+    def hold(self, stop: threading.Event) -> AbstractContextManager[bool]:
+        """Wait for one of the places that this machine has for sandboxes, and hold it until the context is left.
+
+        False: `stop` was set before there was one.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One model request as the gateway saw it."""
@@ -132,10 +142,13 @@ class Call:
     error: str = ""
     tokens_in: int = 0
     tokens_out: int = 0
+    recorded: bool = (
+        False  # served from the record: paid for when it was first asked, counted as if it were now
+    )
 
 
 class Door(Protocol):
-    """A workstream's model door."""
+    """An attempt's model door."""
 
     @property
     def folder(self) -> Path:
@@ -148,8 +161,12 @@ class Door(Protocol):
 
 
 class Doors(Protocol):
-    def open(self, ws_id: WsId) -> AbstractContextManager[Door]:
-        """Listen for a workstream; leaving the context closes the socket."""
+    def open(self, key: AttemptKey) -> AbstractContextManager[Door]:
+        """Listen for an attempt; leaving the context closes the socket.
+
+        An attempt that is done again gets the answers that it received before. Raises UnusableError when these
+        cannot be read, and on leaving when an answer could not be recorded.
+        """
         ...
 
 
@@ -242,14 +259,20 @@ class NoBase:
 
 
 class Results(Protocol):
-    """The target repository as the loop sees it: where work starts, and where it is handed back."""
+    """The target repository as the loop sees it: where work starts, and where it is handed back.
+
+    Everything may be asked for again after a crash: the same arguments lead to the same commits.
+    """
 
     def base_of(self, ws_id: WsId, candidates: Sequence[Commit]) -> Base | NoBase:
         """The base of a workstream whose dependencies ended with these candidates (none: the run's base)."""
         ...
 
-    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit) -> None:
-        """Put a verified candidate on its branch and remove the checkout. Raises RunnerError."""
+    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit, *, old: Commit | None) -> None:
+        """Move a branch from `old` (None: that does not exist) to a verified candidate; remove the checkout.
+
+        What is done already is left as it is. Raises RepositoryError when the branch is elsewhere.
+        """
         ...
 
     def keep(self, ws_id: WsId, *, base: Commit | None, candidate: Commit | None) -> str:

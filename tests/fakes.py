@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runner.core.events import Event
-from runner.core.model import Commit, StepResult, Tree, WsId
-from runner.errors import RepositoryError
+from runner.core.model import AttemptKey, Commit, StepResult, Tree, WsId
+from runner.errors import RepositoryError, RunnerError
 from runner.ports import (
     AgentReport,
     AgentTask,
@@ -149,15 +150,15 @@ class FakeDoors:
 
     def __init__(self, *calls: Call) -> None:
         self._calls = calls
-        self.opened: list[WsId] = []
+        self.opened: list[AttemptKey] = []
         self.open_now = 0
 
     @contextmanager
-    def open(self, ws_id: WsId) -> Iterator[FakeDoor]:
-        self.opened.append(ws_id)
+    def open(self, key: AttemptKey) -> Iterator[FakeDoor]:
+        self.opened.append(key)
         self.open_now += 1
         try:
-            yield FakeDoor(Path("/doors") / ws_id, self._calls)
+            yield FakeDoor(Path("/doors") / key.ws_id, self._calls)
         finally:
             self.open_now -= 1
 
@@ -176,6 +177,26 @@ class ScriptedAgent:
 
     def report(self, ran: Ran) -> AgentReport:
         return self.says
+
+
+class FakeSlots:
+    """See ports.Slots. There is always a place, unless everything is to stop, or they are `broken`."""
+
+    def __init__(self) -> None:
+        self.held = 0
+        self.broken: RunnerError | None = None
+        self.on_hold: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def hold(self, stop: threading.Event) -> Iterator[bool]:
+        if self.broken is not None:
+            raise self.broken
+        self.on_hold()
+        self.held += 1
+        try:
+            yield not stop.is_set()
+        finally:
+            self.held -= 1
 
 
 class RecordingProgress:
@@ -218,7 +239,7 @@ class FakeResults:
             return NoBase(self.conflicts[ws_id])
         return Base(Commit(f"base of {ws_id}"), Tree(f"base tree of {ws_id}"))
 
-    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit) -> None:
+    def hand_back(self, ws_id: WsId, branch: str, candidate: Commit, *, old: Commit | None) -> None:
         if ws_id in self.refused:
             raise RepositoryError(self.refused[ws_id])
         self.handed_back[branch] = candidate

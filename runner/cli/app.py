@@ -10,24 +10,32 @@ from typing import Annotated
 import typer
 
 from runner import __version__
+from runner.cli.abandon import abandon
 from runner.cli.build_images import build_images
 from runner.cli.config import config
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
+from runner.cli.gc import gc
 from runner.cli.init import init
 from runner.cli.logs import logs
+from runner.cli.recover import recover
+from runner.cli.resume import resume
+from runner.cli.rollback import rollback
 from runner.cli.run import run
 from runner.cli.runs import runs
+from runner.cli.salvage import salvage
 from runner.cli.show_errors import show_errors
 from runner.cli.show_events import show_events
 from runner.cli.show_run import show_run
 from runner.cli.validate import validate
-from runner.errors import ExitCode, RunnerError
+from runner.errors import ExitCode, RunnerError, machine_faults
 from runner.report.text import plain
 
 _BEFORE = "Before a run"
 _RUN = "Running"
 _AFTER = "Looking at runs"
+_RECOVER = "After a run was cut off"
+_CLEAN = "Cleaning up"
 
 _COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {
     "demo": (_BEFORE, demo),
@@ -37,11 +45,16 @@ _COMMANDS: dict[str, tuple[str, Callable[..., None]]] = {
     "config": (_BEFORE, config),
     "validate": (_BEFORE, validate),
     "run": (_RUN, run),
+    "recover": (_RECOVER, recover),
+    "resume": (_RECOVER, resume),
+    "abandon": (_RECOVER, abandon),
+    "rollback": (_RECOVER, rollback),
     "runs": (_AFTER, runs),
     "show-run": (_AFTER, show_run),
     "show-errors": (_AFTER, show_errors),
     "show-events": (_AFTER, show_events),
     "logs": (_AFTER, logs),
+    "gc": (_CLEAN, gc),
 }
 
 _EPILOG = (
@@ -59,6 +72,7 @@ app = typer.Typer(
 )
 for _name, (_panel, _function) in _COMMANDS.items():
     app.command(_name, rich_help_panel=_panel)(_function)
+app.add_typer(salvage, name="salvage", rich_help_panel=_CLEAN)
 
 
 def _show_version(wanted: bool) -> None:
@@ -79,7 +93,12 @@ def _options(
 def run_app(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. Nothing but a bug of ours is ever shown with a traceback's path."""
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments), prog_name="runner", standalone_mode=True)
+        with machine_faults():
+            app(
+                list(sys.argv[1:] if arguments is None else arguments),
+                prog_name="runner",
+                standalone_mode=True,
+            )
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else ExitCode.OK
     except RunnerError as error:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.core.events import Event, EventType
 from runner.core.model import Bundle, Outcome, StepResult, WsId, WsStatus
 from runner.core.transitions import ENDED
-from runner.engine.loop import Progress
+from runner.engine.journal import Progress
 from runner.report.text import plain
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Lines:
                 self._line(event.ws_id, f"{told['to']}{reason}")
             case EventType.TOOL_STARTED:
                 self._line(event.ws_id, f"{told['step']} {told['attempt']}: {told['tool']}")
+            case EventType.TOOL_FAILED if "again_in_sec" in told:
+                self._line(event.ws_id, _again(told))
             case _:
                 return
 
@@ -112,6 +114,8 @@ class LiveTable:
                     row.doing = str(told.get("reason") or row.doing)
             case EventType.TOOL_STARTED:
                 row.doing = f"{told['step']} {told['attempt']}: {told['tool']} …"
+            case EventType.TOOL_FAILED if "again_in_sec" in told:
+                row.doing = _again(told)
             case _:
                 return
 
@@ -158,3 +162,8 @@ def _sentence(result: StepResult) -> str:
     key = result.key
     verdict = "" if result.outcome is Outcome.OK else f"{result.outcome}: "
     return f"{key.step} {key.attempt}: {verdict}{result.message}"
+
+
+def _again(told: Mapping[str, object]) -> str:
+    """The machine was at fault, and the step will be tried again."""
+    return f"{told['step']} {told['attempt']}: {told['message']}; again in {told['again_in_sec']} s"

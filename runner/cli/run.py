@@ -1,26 +1,18 @@
 """`runner run`"""
 
 import json
-import signal
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runner.cli.history import JsonOption, RepoOption
-from runner.core.model import RunId, RunStatus
+from runner.cli.watched import watched
 from runner.errors import ExitCode
-from runner.layout import StateLayout
 from runner.report.text import plain
 
 if TYPE_CHECKING:
-    from types import FrameType
-
-    from runner.engine.loop import Engine
-    from runner.wiring.run import Outcome
     from runner.wiring.target import PlannedRun, Target
 
 PlanOption = Annotated[
@@ -106,66 +98,23 @@ def run_target(
     as_json: bool = False,
 ) -> ExitCode:
     """Run the plan of a repository and show how it went. Raises RunnerError when it cannot start."""
-    from runner.cli.progress import shown_progress
     from runner.config import environment
+    from runner.wiring.interrupted import refuse_interrupted
     from runner.wiring.run import run_plan
     from runner.wiring.target import open_target, plan_run
 
     target = open_target(repo, env=environment(), flags=flags)
+    refuse_interrupted(target)
     planned = plan_run(target, only=only, replace=replace, allow_dirty=allow_dirty)
     if dry_run:
         _show_plan(target, planned, as_json=as_json)
         return ExitCode.OK
-    with shown_progress(planned.plan.bundles, quiet=as_json) as watch, _signals() as connect:
-        outcome = run_plan(target, planned, watch=watch, started=connect)
-    _show_outcome(outcome, target.layout, as_json=as_json)
-    return _exit_code(outcome)
-
-
-class _Connection:
-    """Passes ^C and SIGTERM to the engine once there is one."""
-
-    def __init__(self) -> None:
-        self.engine: Engine | None = None
-
-    def __call__(self, run_id: RunId, engine: "Engine") -> None:
-        self.engine = engine
-        print(f"Run {run_id}", file=sys.stderr)
-
-    def stop(self, number: int, frame: "FrameType | None") -> None:
-        del number, frame
-        if self.engine is None:
-            raise KeyboardInterrupt
-        print("Stopping the containers and saving the state ...", file=sys.stderr)
-        self.engine.interrupt()
-
-
-@contextmanager
-def _signals() -> Iterator[_Connection]:
-    connection = _Connection()
-    kept = {number: signal.signal(number, connection.stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield connection
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-
-def _exit_code(outcome: "Outcome") -> ExitCode:
-    if outcome.interrupted:
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK if outcome.summary.status is RunStatus.COMPLETED else ExitCode.NOT_ALL_DONE
-
-
-def _show_outcome(outcome: "Outcome", layout: StateLayout, *, as_json: bool) -> None:
-    from runner.cli.show_run import show_summary
-    from runner.report.summary_json import to_json
-
-    if as_json:
-        print(to_json(outcome.summary), end="")
-        return
-    show_summary(outcome.summary, layout)
-    print(f"\nReport: {plain(str(outcome.reports.markdown))}")
+    return watched(
+        planned.plan.bundles,
+        target.layout,
+        lambda watch, started: run_plan(target, planned, watch=watch, started=started),
+        as_json=as_json,
+    )
 
 
 def _show_plan(target: "Target", planned: "PlannedRun", *, as_json: bool) -> None:

@@ -14,6 +14,8 @@ from runner.core.plan import Plan, Problem
 from runner.errors import ExitCode
 from runner.report.text import plain
 
+_MOST_SHOWN = 100  # lines of a plan's picture
+
 PlanOption = Annotated[
     Path | None,
     typer.Option("--plan", help="The plan: a folder, or one file.", show_default="run.plan of the settings"),
@@ -86,14 +88,17 @@ def _show(plan: Plan | None, problems: Sequence[Problem]) -> None:
 
 
 def _picture(plan: Plan) -> list[str]:
-    """One line a workstream, deeper the more must come before it."""
-    width = max(len(bundle.id) for bundle in plan)
+    """One line a workstream, deeper the more must come before it; of a large plan the beginning."""
+    placed = [(depth, name) for depth, names in enumerate(levels(plan.graph)) for name in names]
+    shown = placed[:_MOST_SHOWN]
+    width = max(len(name) for _, name in shown)
     lines = []
-    for depth, names in enumerate(levels(plan.graph)):
-        for name in names:
-            needs = plan.by_id[name].depends_on
-            arrow = f"  after {', '.join(needs)}" if needs else ""
-            lines.append(f"{'  ' * depth}{name:<{width if needs else 0}}{arrow}")
+    for depth, name in shown:
+        needs = plan.by_id[name].depends_on
+        arrow = f"  after {', '.join(needs)}" if needs else ""
+        lines.append(f"{'  ' * depth}{name:<{width if needs else 0}}{arrow}")
+    if hidden := len(placed) - len(shown):
+        lines.append(f"... and {hidden} more (--json has them all)")
     return lines
 
 

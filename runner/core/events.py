@@ -20,6 +20,8 @@ class EventType(StrEnum):
     DEPENDENCY_BLOCKED = "dependency_blocked"
     CRASH_DETECTED = "crash_detected"
     RESUME_INITIATED = "resume_initiated"
+    RUN_INTERRUPTED = "run_interrupted"  # the user stopped it: what tells a stop from a crash
+    ROLLED_BACK = "rolled_back"  # what a workstream was handed back on is as it was before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

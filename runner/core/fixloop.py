@@ -36,6 +36,8 @@ def next_move(history: Sequence[StepResult], limits: BreakerLimits, *, infra_ret
     last = history[-1]
     if last.outcome is Outcome.OK:
         return _after_success(last.key.step)
+    if last.outcome is Outcome.INFRA:  # whoever carried it out has tried it again already
+        return GiveUp(trip=None, reason=f"{last.key.step} could not be carried out: {last.message}")
     if last.outcome in UNCHARGED:
         return _again(history, infra_retries)
     if last.outcome is Outcome.BUDGET:
@@ -57,7 +59,7 @@ def _after_success(step: StepName) -> Move:
 
 
 def _again(history: Sequence[StepResult], infra_retries: int) -> Move:
-    """The same step, unless it failed for reasons of the world too often in a row."""
+    """The same step, unless the model's endpoint failed too often in a row."""
     last = history[-1]
     in_a_row = sum(1 for _ in takewhile(lambda result: result.outcome in UNCHARGED, reversed(history)))
     if in_a_row <= infra_retries:

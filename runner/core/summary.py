@@ -184,4 +184,5 @@ def _total(usages: Iterable[Usage]) -> Usage:
 
 
 def _seconds(start: str, end: str) -> float:
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    spent = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    return max(0.0, spent.total_seconds())  # the machine's clock may have been set back

@@ -39,6 +39,11 @@ ENDED: Final = frozenset({WsStatus.DONE, WsStatus.FAILED, WsStatus.BLOCKED, WsSt
 RUN_ENDED: Final = frozenset({RunStatus.COMPLETED, RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.ABANDONED})
 
 
+def is_at_work(status: WsStatus) -> bool:
+    """Whether a step of the workstream has begun, and the whole has not ended."""
+    return status not in ENDED and status not in (WsStatus.PENDING, WsStatus.READY)
+
+
 def check_workstream(ws_id: WsId, old: WsStatus, new: WsStatus, event: str) -> None:
     """Raise IllegalTransitionError unless the table has the pair; `event` says what asked for it."""
     if new not in WORKSTREAM[old]:

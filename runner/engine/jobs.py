@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from runner.clock import Clock
 from runner.core.model import AttemptKey, Bundle, Commit, Finding, Outcome, StepName, ToolProfile
 from runner.core.scope import Scope
 from runner.engine.live import Live
@@ -25,9 +25,9 @@ class JobMaker:
     image: str
     model: str
     author: str
-    clock: Clock
+    infra_retries: int
 
-    def __call__(self, live: Live, key: AttemptKey) -> Job:
+    def __call__(self, live: Live, key: AttemptKey, started_at: datetime) -> Job:
         if live.base is None or live.candidate is None or live.tree is None:
             raise AssertionError(f"{key} was asked for before its workstream had a base")
         return Job(
@@ -38,7 +38,8 @@ class JobMaker:
             image=self.image,
             limits=live.limits,
             timeout_s=live.timeouts.of(key.step),
-            started_at=self.clock.now(),
+            started_at=started_at,
+            infra_retries=self.infra_retries,
             work=self._work(live, key, live.base, live.candidate),
         )
 

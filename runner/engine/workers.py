@@ -15,8 +15,8 @@ class Workers(Protocol):
         """How many more jobs would start at once."""
         ...
 
-    def submit(self, job: Job) -> Future[StepResult]:
-        """Start a job. Its future holds the result, or the bug that flew out of it."""
+    def submit(self, job: Job) -> Future[StepResult | None]:
+        """Start a job. Its future holds the result, None when it was cancelled, or the bug that flew out of it."""
         ...
 
     def cancel(self) -> None:
@@ -28,19 +28,19 @@ class ThreadWorkers:
     """See Workers. `carry_out` must be safe to call from several threads."""
 
     def __init__(
-        self, parallel: int, carry_out: Callable[[Job], StepResult], stop: Callable[[], None]
+        self, parallel: int, carry_out: Callable[[Job], StepResult | None], stop: Callable[[], None]
     ) -> None:
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="job")
         self._parallel = parallel
         self._carry_out = carry_out
         self._stop = stop
-        self._running: set[Future[StepResult]] = set()
+        self._running: set[Future[StepResult | None]] = set()
 
     def free(self) -> int:
         self._running = {future for future in self._running if not future.done()}
         return self._parallel - len(self._running)
 
-    def submit(self, job: Job) -> Future[StepResult]:
+    def submit(self, job: Job) -> Future[StepResult | None]:
         future = self._pool.submit(self._carry_out, job)
         self._running.add(future)
         return future

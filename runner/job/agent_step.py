@@ -33,7 +33,7 @@ def run_agent(attempt: Attempt, work: AgentWork, worktree: Worktree) -> StepResu
     agent = attempt.ports.agents[work.agent]
     command = agent.command(_task(attempt, work, worktree))
     with (
-        attempt.ports.doors.open(attempt.job.key.ws_id) as door,
+        attempt.ports.doors.open(attempt.job.key) as door,
         attempt.sandbox(worktree, 1, door) as sandbox,
     ):
         try:
@@ -44,7 +44,7 @@ def run_agent(attempt: Attempt, work: AgentWork, worktree: Worktree) -> StepResu
         ended = _bad_end(ran) or _model_failure(calls)
         changes = [] if ran.end is not End.EXITED else sandbox.changes()
         if not changes or ran.end is not End.EXITED:
-            outcome, message = ended or _no_change(ran, agent.report(ran))
+            outcome, message = ended or _no_change(ran, agent.report(ran), asked=bool(calls))
             return attempt.result(outcome, message)
         return _judge(attempt, work, worktree, sandbox, changes)
 
@@ -120,11 +120,13 @@ def _model_failure(calls: Sequence[Call]) -> tuple[Outcome, str] | None:
     return outcome, f"the model's endpoint failed ({status}): {last.error}".rstrip(": ")
 
 
-def _no_change(ran: Ran, report: AgentReport) -> tuple[Outcome, str]:
-    """The model answered, and yet nothing changed."""
+def _no_change(ran: Ran, report: AgentReport, *, asked: bool) -> tuple[Outcome, str]:
+    """Nothing changed, although the model answered whenever it was asked."""
     if ran.exit_code != 0:
         last = ran.stderr.text().strip().rsplit("\n", 1)[-1]
-        return Outcome.INFRA, f"the agent exited with {ran.exit_code}: {last[:200]}".rstrip(": ")
+        # Without an answer the agent never got to its work; with one, another answer may serve it better.
+        outcome = Outcome.REFUSED if asked else Outcome.INFRA
+        return outcome, f"the agent exited with {ran.exit_code}: {last[:200]}".rstrip(": ")
     if report.truncated:
         return Outcome.REFUSED, "the model's answer hit its length limit and was not usable as an edit"
     if report.malformed:

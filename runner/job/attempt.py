@@ -18,9 +18,16 @@ class Attempt:
         self.job = job
         self.ports = ports
         self.emit = emit
-        self.deadline = ports.clock.monotonic() + job.timeout_s
+        self.began = ports.clock.monotonic()
         self.outputs: list[str] = []
         self.usage = Usage()
+
+    def begin(self) -> None:
+        """Its time begins now: waiting for a place does not count."""
+        self.began = self.ports.clock.monotonic()
+
+    def duration_s(self) -> float:
+        return round(self.ports.clock.monotonic() - self.began, 3)
 
     def result(
         self,
@@ -65,7 +72,7 @@ class Attempt:
 
     def _time_left(self) -> float:
         """Of the attempt, for its next command; when there is none, just enough to be told so by a timeout."""
-        return max(0.1, self.deadline - self.ports.clock.monotonic())
+        return max(0.1, self.began + self.job.timeout_s - self.ports.clock.monotonic())
 
     def run(self, sandbox: Sandbox, tool: str, serial: int, command: Command) -> Ran:
         self.tell(EventType.TOOL_STARTED, tool=tool)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from threading import Event
 
 from runner.clock import Clock
 from runner.core.model import (
@@ -15,7 +16,7 @@ from runner.core.model import (
     Tree,
 )
 from runner.core.scope import Scope
-from runner.ports import Agent, Doors, Ran, Sandboxes, Worktrees
+from runner.ports import Agent, Doors, Ran, Sandboxes, Slots, Worktrees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,7 @@ class Job:
     limits: Limits
     timeout_s: float
     started_at: datetime
+    infra_retries: int  # how often it is done again when the machine was at fault
     work: AgentWork | StaticWork | RuntimeWork
 
 
@@ -67,4 +69,6 @@ class Ports:
     doors: Doors
     agents: Mapping[str, Agent]
     clock: Clock
+    slots: Slots
+    stop: Event  # set when everything is to end now
     keep_output: Callable[[AttemptKey, str, int, Ran], str]  # stores raw output; where, for the record

@@ -58,7 +58,10 @@ def evidence(part: WorkstreamSummary) -> list[str]:
 def next_steps(summary: Summary) -> list[NextStep]:
     """What a person may want to do now."""
     if summary.status is RunStatus.RUNNING:
-        return [NextStep("Watch it", f"runner logs --run {summary.run_id} --follow")]
+        return [
+            NextStep("Watch it", f"runner logs --run {summary.run_id} --follow"),
+            NextStep("If it was stopped or killed, go on with it", f"runner resume {summary.run_id}"),
+        ]
     steps = []
     if taken := next((part.branch for part in summary.workstreams if _is_handed_back(part)), None):
         branch = shlex.quote(taken)

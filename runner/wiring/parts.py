@@ -8,9 +8,9 @@ from runner.clock import Clock
 from runner.config import model_key
 from runner.config.settings import Settings
 from runner.core.events import Event
-from runner.core.model import AttemptKey, Bundle, RunId, StepResult
+from runner.core.model import AttemptKey, Bundle, Commit, RunId, StepResult
+from runner.engine.journal import Progress
 from runner.engine.live import Live
-from runner.engine.loop import Progress
 from runner.gateway.http import HttpUpstream
 from runner.gateway.retry import Retrying
 from runner.gateway.script import load_script
@@ -19,6 +19,7 @@ from runner.gateway.upstream import Upstream
 from runner.git import ignored
 from runner.ports import Ran
 from runner.sandbox.docker import DockerSandboxes
+from runner.slots import Slots, default_folder, default_limit
 from runner.wiring.target import Target, configured_model
 from runner.worktree.gitbase import git_base
 
@@ -46,11 +47,19 @@ def make_sandboxes(target: Target, clock: Clock) -> DockerSandboxes:
     )
 
 
-def live_of(run_id: RunId, bundle: Bundle, settings: Settings) -> Live:
+def make_slots(settings: Settings) -> Slots:
+    """The places for sandboxes that all runs of this machine share."""
+    host = settings.host
+    limit = host.sandboxes or default_limit(settings.limits.memory_mb)
+    return Slots(host.folder or default_folder(), limit)
+
+
+def live_of(run_id: RunId, bundle: Bundle, settings: Settings, *, replaces: Commit | None) -> Live:
     """A workstream with the settings' limits, and its own where it names some."""
     return Live(
         run_id=run_id,
         bundle=bundle,
+        replaces=replaces,
         limits=replace(settings.limits.to_model(), **bundle.limits),  # type: ignore[arg-type]
         timeouts=replace(settings.timeouts.to_model(), **bundle.timeouts),
         breaker=replace(settings.breaker.to_model(), **bundle.circuit_breaker),

@@ -28,6 +28,7 @@ def make_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeTarget
             "HOME": str(place / "home"),
             "TMPDIR": str(temporary[-1]),
             "LANG": "C.UTF-8",
+            "RUNNER_HOST__FOLDER": str(place / "places"),  # tests that run at once do not wait for each other
         }
         if "DOCKER_HOST" in os.environ:
             env["DOCKER_HOST"] = os.environ["DOCKER_HOST"]

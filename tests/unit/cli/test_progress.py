@@ -86,3 +86,13 @@ def test_a_pipe_gets_lines_and_json_output_gets_silence(monkeypatch: pytest.Monk
     with shown_progress(plan("a").bundles, quiet=True) as watch:
         watch.event(started("ws-a", "aider"))
     assert not printed.getvalue()
+
+
+def retried() -> Event:
+    payload = {"step": "edit", "attempt": 1, "message": "the engine lost it", "tries": 1, "again_in_sec": 2.0}
+    return Event(type=EventType.TOOL_FAILED, run_id=RunId("R"), ws_id=WsId("ws-a"), payload=payload)
+
+
+def test_a_step_that_is_tried_again_says_why_and_when(capsys: pytest.CaptureFixture[str]):
+    Lines(4).event(retried())
+    assert capsys.readouterr().err.endswith("ws-a | edit 1: the engine lost it; again in 2.0 s\n")

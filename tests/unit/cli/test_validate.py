@@ -66,6 +66,18 @@ def test_warnings_are_shown_and_counted_beside_the_verdict(tmp_path: Path) -> No
     ]
 
 
+def test_of_a_large_plan_the_beginning_is_shown(tmp_path: Path) -> None:
+    row = [DIAMOND[0] | {"id": f"ws-{n}", "depends_on": [f"ws-{n - 1}"] if n else []} for n in range(103)]
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(row))
+    shown = invoke("--plan", path).stdout.splitlines()
+    assert shown[99].split() == ["ws-99", "after", "ws-98"]
+    assert shown[100:] == [
+        "... and 3 more (--json has them all)",
+        "103 workstreams, 102 dependencies, critical path 103: ok",
+    ]
+
+
 def test_json_has_the_workstreams_and_the_levels(tmp_path: Path) -> None:
     told = json.loads(invoke("--plan", diamond(tmp_path), "--json").stdout)
     assert told["ok"] is True

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from runner.core.digest import bundle_json, plan_sha256
+from runner.core.digest import bundle_json, plan_sha256, read_bundle
 from runner.core.model import AcceptanceTest, Bundle, WsId
 from tests.builders import bundle
 
@@ -37,3 +37,29 @@ def test_all_that_a_bundle_says_is_stored():
         "description": "",
         "timeout_s": None,
     }
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {
+            "files_create": ("new.txt", "docs/"),
+            "acceptance_tests": (AcceptanceTest(id="t", command="true", description="d", timeout_s=2.5),),
+            "depends_on": (WsId("ws-b"), WsId("ws-c")),
+            "tools": ("ruff",),
+            "gate": 3,
+            "ccpm_issue": "x",
+            "model": "m",
+            "on_scope_violation": "drop",
+            "limits": {"memory_mb": 100, "cpus": 1.5},
+            "timeouts": {"edit_s": 10.0},
+            "circuit_breaker": {"max_attempts": 2},
+            "metadata": {"list": [1, {"deep": None}]},
+        },
+        {"tools": (), "tasks": (), "acceptance_tests": ()},
+    ],
+)
+def test_a_stored_bundle_is_read_back_as_it_was(said):
+    one = bundle("a", source="", **said)
+    assert read_bundle(json.loads(bundle_json(one))) == one

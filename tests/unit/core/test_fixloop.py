@@ -53,10 +53,8 @@ def gives_up(past: str) -> GiveUp:
             (f"edit={outcome}", "edit")
             for outcome in ("scope_violation", "no_change", "refused", "timeout", "oom")
         ),
-        *((f"edit={outcome}", "edit") for outcome in ("output_limit", "api_error", "rate_limited", "infra")),
-        ("edit static=infra", "static"),
-        ("edit static runtime=infra runtime=infra", "runtime"),
-        ("edit static!A fix=infra fix=rate_limited", "fix"),
+        *((f"edit={outcome}", "edit") for outcome in ("output_limit", "api_error", "rate_limited")),
+        ("edit static!A fix=api_error fix=rate_limited", "fix"),
     ],
 )
 def test_next_step(past, step):
@@ -92,15 +90,15 @@ def test_a_tree_proposed_again_is_checked_before_it_is_judged():
     assert move("edit:T1 static runtime!A fix:T2 static!B fix:T1") == RunStep(StepName.STATIC)
 
 
-def test_faults_of_the_world_end_the_workstream_after_their_retries():
-    end = gives_up("edit static=infra static=infra static=infra")
+def test_faults_of_the_endpoint_end_the_workstream_after_their_retries():
+    end = gives_up("edit=api_error edit=rate_limited edit=api_error")
     assert end.trip is None
     assert end.reason == (
-        "static could not be carried out, 3 times in a row (retries allowed: 2); at last infra: static said so"
+        "edit could not be carried out, 3 times in a row (retries allowed: 2); at last api_error: edit said so"
     )
 
 
-def test_without_retries_one_fault_of_the_world_ends_it():
+def test_without_retries_one_fault_of_the_endpoint_ends_it():
     end = next_move(history("edit=api_error"), LIMITS, infra_retries=0)
     assert end == GiveUp(
         trip=None,
@@ -108,12 +106,20 @@ def test_without_retries_one_fault_of_the_world_ends_it():
     )
 
 
-def test_faults_of_the_world_are_counted_in_a_row():
-    assert move("edit=infra edit=infra edit=no_change edit=infra edit=infra") == RunStep(StepName.EDIT)
+@pytest.mark.parametrize("past", ["edit=infra", "edit static=infra", "edit static runtime=infra"])
+def test_a_fault_of_the_machine_that_outlasted_its_retries_ends_the_workstream(past):
+    end = gives_up(past)
+    step = past.split()[-1].removesuffix("=infra")
+    assert end == GiveUp(trip=None, reason=f"{step} could not be carried out: {step} said so")
 
 
-def test_faults_of_the_world_are_not_charged_to_the_agent():
-    past = "edit static!A fix:T2 static!B fix=api_error fix=infra fix:T3 static!C fix=infra fix=rate_limited"
+def test_faults_of_the_endpoint_are_counted_in_a_row():
+    past = "edit=api_error edit=api_error edit=no_change edit=api_error edit=api_error"
+    assert move(past) == RunStep(StepName.EDIT)
+
+
+def test_faults_of_the_endpoint_are_not_charged_to_the_agent():
+    past = "edit static!A fix:T2 static!B fix=api_error fix=api_error fix:T3 static!C fix=rate_limited"
     assert move(past) == RunStep(StepName.FIX)
 
 

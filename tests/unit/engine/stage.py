@@ -1,19 +1,21 @@
 """A stage on which the engine runs a plan: a real store, and jobs that end when and how the test says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from runner.core.events import Event, EventType
+from runner.core.intents import Intent
 from runner.core.model import (
     AttemptKey,
     BreakerLimits,
+    Bundle,
     Commit,
     Finding,
     Limits,
@@ -30,7 +32,7 @@ from runner.core.plan import Plan
 from runner.core.records import AttemptRecord, EventRecord, RunRecord, WorkstreamRecord
 from runner.core.signature import signature
 from runner.engine.live import Live
-from runner.engine.loop import Engine
+from runner.engine.loop import Engine, MakeJob
 from runner.job.model import Job, RuntimeWork
 from runner.store import queries
 from runner.store.db import reading
@@ -43,7 +45,7 @@ RUN = RunId("01JSTAGE")
 BASE = Commit("b" * 40)
 
 
-def make_job(live: Live, key: AttemptKey) -> Job:
+def make_job(live: Live, key: AttemptKey, started_at: datetime) -> Job:
     """A job without content: what it does is up to the test."""
     assert live.base is not None
     assert live.candidate is not None
@@ -56,7 +58,8 @@ def make_job(live: Live, key: AttemptKey) -> Job:
         image="image",
         limits=live.limits,
         timeout_s=1,
-        started_at=datetime(2026, 1, 2, tzinfo=UTC),
+        started_at=started_at,
+        infra_retries=0,
         work=RuntimeWork(tests=()),
     )
 
@@ -83,7 +86,7 @@ def finding(rule: str) -> Finding:
     return Finding(tool="lint", rule=rule, message=message, signature=signature("lint", rule, message))
 
 
-def script(**words: str) -> Callable[[Job], StepResult]:
+def script(**words: str) -> Callable[[Job], StepResult | None]:
     """How the attempts of each workstream end, in order: `a="ok findings:A ok"` of ws-a. After that all is well."""
     left = {f"ws-{name}": text.split() for name, text in words.items()}
 
@@ -97,14 +100,14 @@ def script(**words: str) -> Callable[[Job], StepResult]:
 class FakeWorkers:
     """See engine.Workers. Jobs end in `turn`, which is called whenever the engine would have to wait."""
 
-    def __init__(self, parallel: int, result_of: Callable[[Job], StepResult]) -> None:
+    def __init__(self, parallel: int, result_of: Callable[[Job], StepResult | None]) -> None:
         self.parallel = parallel
         self.result_of = result_of
         self.turn: Callable[[], None] = self.end_oldest
         self.on_submit: Callable[[Job], None] = lambda job: None
         self.emit: Callable[[Event], None] = lambda event: None
         self.submitted: list[Job] = []
-        self.running: dict[WsId, tuple[Job, Future[StepResult]]] = {}
+        self.running: dict[WsId, tuple[Job, Future[StepResult | None]]] = {}
         self.most_running = 0
         self.cancelled = False
         self._beating = False
@@ -112,9 +115,9 @@ class FakeWorkers:
     def free(self) -> int:
         return self.parallel - len(self.running)
 
-    def submit(self, job: Job) -> Future[StepResult]:
+    def submit(self, job: Job) -> Future[StepResult | None]:
         self.on_submit(job)
-        future: Future[StepResult] = Future()
+        future: Future[StepResult | None] = Future()
         self.submitted.append(job)
         self.running[job.key.ws_id] = (job, future)
         self.most_running = max(self.most_running, len(self.running))
@@ -124,7 +127,7 @@ class FakeWorkers:
     def cancel(self) -> None:
         self.cancelled = True
         for ws_id in list(self.running):
-            self._end(ws_id, lambda job: ended(job, "infra"))
+            self._end(ws_id, lambda job: None)
 
     def end(self, ws_id: WsId) -> None:
         """Let a running job come to its end."""
@@ -161,7 +164,7 @@ class FakeWorkers:
                 )
             )
 
-    def _end(self, ws_id: WsId, result_of: Callable[[Job], StepResult]) -> None:
+    def _end(self, ws_id: WsId, result_of: Callable[[Job], StepResult | None]) -> None:
         job, future = self.running.pop(ws_id)
         try:
             result = result_of(job)
@@ -192,7 +195,10 @@ class Stage:
     run_id: RunId = RUN
     infra_retries: int = 1
     breaker: BreakerLimits = field(default_factory=BreakerLimits)
-    job_of: Callable[[Live, AttemptKey], Job] = make_job
+    job_of: MakeJob = make_job
+    clock: FakeClock = field(default_factory=FakeClock)
+    replaces: Mapping[WsId, Commit] = field(default_factory=dict)
+    grace_s: float = 60.0
     open: Callable[[Path], AbstractContextManager[Store]] = lambda db: open_store(db, FakeClock())
 
     def __post_init__(self) -> None:
@@ -203,22 +209,42 @@ class Stage:
         """Record the run, and run it to its end."""
         with self.open(self.db) as store:
             store.create_run(self.run_id, self.plan, base_commit=BASE)
-            self.engine = Engine(
-                self.run_id,
-                [self._live(index) for index in range(len(self.plan))],
-                store=store,
-                workers=self.workers,
-                results=self.results,
-                job_of=self.job_of,
-                progress=self.watch,
-                infra_retries=self.infra_retries,
-            )
-            self.workers.emit = self.engine.emit
-            return self.engine.run()
+            return self._engine(store, [self._live(bundle) for bundle in self.plan], RunStatus.PENDING).run()
 
-    def interrupt(self) -> None:
+    def resume(self) -> RunStatus:
+        """Go on with what the database holds, as another process would."""
+        with self.open(self.db) as store:
+            rows, lives = self.rows(), []
+            for bundle in self.plan:
+                live = self._live(bundle)
+                live.restore(
+                    rows[bundle.id],
+                    self.attempts(bundle.id),
+                    lambda base: Tree(f"base tree of {base.removeprefix('base of ')}"),
+                )
+                lives.append(live)
+            return self._engine(store, lives, self.record().status).run()
+
+    def stop(self) -> None:
         assert self.engine is not None
-        self.engine.interrupt()
+        self.engine.stop()
+
+    def _engine(self, store: Store, lives: list[Live], status: RunStatus) -> Engine:
+        self.engine = Engine(
+            self.run_id,
+            lives,
+            status=status,
+            store=store,
+            workers=self.workers,
+            results=self.results,
+            job_of=self.job_of,
+            progress=self.watch,
+            clock=self.clock,
+            infra_retries=self.infra_retries,
+            grace_s=self.grace_s,
+        )
+        self.workers.emit = self.engine.emit
+        return self.engine
 
     # What the database says, as another process would read it
 
@@ -254,10 +280,14 @@ class Stage:
         with reading(self.db) as connection:
             return query(connection)
 
-    def _live(self, index: int) -> Live:
+    def intents(self) -> list[Intent]:
+        return self._ask(lambda connection: queries.intents(connection, self.run_id))
+
+    def _live(self, bundle: Bundle) -> Live:
         return Live(
             run_id=self.run_id,
-            bundle=self.plan.bundles[index],
+            bundle=bundle,
+            replaces=self.replaces.get(bundle.id),
             limits=Limits(),
             timeouts=Timeouts(),
             breaker=self.breaker,

@@ -1,5 +1,6 @@
 """How an attempt ends, decided by evidence: real git and checks; only the container, the door and the agent are played."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -24,18 +25,30 @@ from runner.core.model import (
     WsId,
 )
 from runner.core.scope import Scope
-from runner.errors import SandboxError
+from runner.errors import SandboxError, UnusableError
 from runner.git import Repository, open_repository
 from runner.job.carry_out import carry_out
 from runner.job.model import AgentWork, Job, Ports, RuntimeWork, StaticWork
 from runner.ports import AgentReport, Call, Command, End, Ran, SandboxSpec
 from runner.worktree.checkout import GitWorktrees
 from tests.conftest import GIT_ENV, GitRepo
-from tests.fakes import FakeClock, FakeDoors, FakeSandbox, FakeSandboxes, Play, ScriptedAgent, ran
+from tests.fakes import FakeClock, FakeDoors, FakeSandbox, FakeSandboxes, FakeSlots, Play, ScriptedAgent, ran
 
 WS = WsId("ws-a")
 ANSWERED = Call(status=200, tokens_in=100, tokens_out=20)
 MESSAGE = "ws-a: Do a thing\n\nRun-Id: 01JRUN\nWorkstream: ws-a\nStep: edit\nAttempt: 1\nModel: m\n"
+
+
+class ImpatientEvent(threading.Event):
+    """Waits for nobody, and tells how long it should have waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return self.is_set()
 
 
 @dataclass
@@ -50,6 +63,9 @@ class Desk:
     events: list[Event] = field(default_factory=list)
     outputs: dict[str, Ran] = field(default_factory=dict)
     sandboxes: FakeSandboxes = field(default_factory=lambda: FakeSandboxes(nothing))
+    slots: FakeSlots = field(default_factory=FakeSlots)
+    stop: ImpatientEvent = field(default_factory=ImpatientEvent)
+    infra_retries: int = 0
 
     @property
     def base(self) -> Commit:
@@ -88,8 +104,16 @@ class Desk:
         candidate: Commit | None = None,
     ) -> StepResult:
         self.sandboxes.play = play
+        result = carry_out(self.job(step, work, candidate), self.ports(), self.events.append)
+        assert (self.sandboxes.open_now, self.doors.open_now, self.slots.held) == (0, 0, 0)
+        assert result is not None
+        return result
+
+    def job(
+        self, step: StepName, work: AgentWork | StaticWork | RuntimeWork, candidate: Commit | None = None
+    ) -> Job:
         commit = candidate or self.base
-        job = Job(
+        return Job(
             key=AttemptKey(RunId("01JRUN"), WS, step, 1),
             base=self.base,
             candidate=commit,
@@ -98,11 +122,9 @@ class Desk:
             limits=Limits(memory_mb=100),
             timeout_s=60,
             started_at=datetime(2026, 1, 2, tzinfo=UTC),
+            infra_retries=self.infra_retries,
             work=work,
         )
-        result = carry_out(job, self.ports(), self.events.append)
-        assert (self.sandboxes.open_now, self.doors.open_now) == (0, 0)
-        return result
 
     def ports(self) -> Ports:
         return Ports(
@@ -111,6 +133,8 @@ class Desk:
             doors=self.doors,
             agents={"scripted": self.agent},
             clock=self.clock,
+            slots=self.slots,
+            stop=self.stop,
             keep_output=self._keep_output,
         )
 
@@ -185,7 +209,7 @@ def test_only_agents_get_a_door(desk: Desk):
     desk.edit(nothing)
     desk.static(ends(), ToolProfile(id="lint", type="static_check", command="lint"))
     desk.runtime(ends(), AcceptanceTest(id="t", command="true"))
-    assert desk.doors.opened == [WS]
+    assert [key.ws_id for key in desk.doors.opened] == [WS]
     assert [spec.door for spec in desk.sandboxes.specs] == [Path("/doors/ws-a"), None, None]
 
 
@@ -261,7 +285,7 @@ def test_a_sandbox_is_made_of_what_the_job_says(desk: Desk):
             ends(exit_code=3, stderr="Traceback\nImportError: no\n"),
             [ANSWERED],
             AgentReport(errors=("broke off",)),
-            Outcome.INFRA,
+            Outcome.REFUSED,
             "the agent exited with 3: ImportError: no",
         ),
         (ends(exit_code=3), [], AgentReport(), Outcome.INFRA, "the agent exited with 3"),
@@ -642,3 +666,109 @@ def test_a_sandbox_that_cannot_be_opened_is_an_outcome(desk: Desk):
 
     desk.sandboxes = Broken(nothing)
     assert desk.edit(nothing).outcome is Outcome.INFRA
+
+
+# When the machine is at fault
+
+
+def lost(times: int, then: Play) -> Play:
+    """The engine loses the container so many times."""
+    left = iter([0] * times)
+
+    def play(workspace: Path, command: Command) -> Ran:
+        if next(left, None) is not None:
+            raise SandboxError("The engine lost it")
+        return then(workspace, command)
+
+    return play
+
+
+def test_what_the_machine_broke_is_done_again_after_growing_pauses(desk: Desk):
+    desk.infra_retries = 3
+    result = desk.edit(lost(3, writes("new.txt")))
+    assert (result.outcome, result.changed) == (Outcome.OK, ("new.txt",))
+    assert desk.stop.waits == [1, 2, 4]
+    told = [event.payload for event in desk.events if event.type is EventType.TOOL_FAILED]
+    assert [(one["tries"], one["again_in_sec"], one["message"]) for one in told] == [
+        (1, 1, "The engine lost it"), (2, 2, "The engine lost it"), (3, 4, "The engine lost it"),
+    ]  # fmt: skip
+
+
+def test_what_the_machine_keeps_breaking_is_infra_and_says_how_often_it_was_tried(desk: Desk):
+    desk.infra_retries = 2
+    result = desk.edit(lost(3, nothing))
+    assert (result.outcome, result.message) == (Outcome.INFRA, "The engine lost it (tried 3 times)")
+
+
+def test_what_the_code_did_is_not_done_again(desk: Desk):
+    desk.infra_retries = 3
+    desk.runtime(ends(exit_code=1), AcceptanceTest(id="t", command="false"))
+    assert (len(desk.sandboxes.commands), desk.stop.waits) == (1, [])
+
+
+def stopped(desk: Desk, play: Play) -> StepResult | None:
+    work = RuntimeWork(tests=(AcceptanceTest(id="t", command="true"),))
+    desk.sandboxes.play = play
+    return carry_out(desk.job(StepName.RUNTIME, work), desk.ports(), desk.events.append)
+
+
+def test_what_was_stopped_says_nothing(desk: Desk):
+    def stop(workspace: Path, command: Command) -> Ran:
+        desk.stop.set()
+        return ran(end=End.CANCELLED, exit_code=137)
+
+    desk.infra_retries = 3
+    assert stopped(desk, stop) is None
+    assert desk.stop.waits == []
+
+
+def test_what_ended_in_the_moment_it_was_stopped_counts(desk: Desk):
+    def stop(workspace: Path, command: Command) -> Ran:
+        desk.stop.set()
+        return ran()
+
+    result = stopped(desk, stop)
+    assert result is not None
+    assert result.outcome is Outcome.OK
+
+
+def test_a_stop_ends_the_pause_before_the_next_try(desk: Desk):
+    def stop(workspace: Path, command: Command) -> Ran:
+        desk.stop.set()
+        raise SandboxError("The engine lost it")
+
+    desk.infra_retries = 3
+    assert stopped(desk, stop) is None
+
+
+def test_places_that_cannot_be_asked_for_are_the_machines_fault(desk: Desk):
+    desk.slots.broken = UnusableError("The folder is gone")
+    desk.infra_retries = 1
+    result = desk.edit(nothing)
+    assert (result.outcome, result.message) == (Outcome.INFRA, "The folder is gone (tried 2 times)")
+
+
+def test_a_place_is_not_kept_through_a_pause(desk: Desk):
+    held: list[int] = []
+    wait = desk.stop.wait
+
+    def look(timeout: float | None = None) -> bool:
+        held.append(desk.slots.held)
+        return wait(timeout)
+
+    desk.stop.wait = look  # type: ignore[method-assign]
+    desk.infra_retries = 1
+    desk.edit(lost(1, nothing))
+    assert held == [0]
+
+
+def test_the_wait_for_a_place_is_not_taken_from_the_time_of_the_attempt(desk: Desk):
+    desk.slots.on_hold = lambda: desk.clock.tick(1000)
+    result = desk.edit(nothing)
+    assert (desk.sandboxes.specs[0].timeout_s, result.duration_s) == (60, 0)
+
+
+def test_without_a_place_on_the_machine_nothing_is_begun(desk: Desk):
+    desk.stop.set()
+    assert stopped(desk, nothing) is None
+    assert (desk.sandboxes.specs, desk.events) == ([], [])
