@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from runner.core.model import AcceptanceTest, Bundle, Severity, WsId
 from runner.core.plan import Placed, Plan, Problem, did_you_mean, plan_problems
 from runner.errors import PlanError, UsageError
 from runner.resources import schema_dir
+
+_LISTED = 20  # workstreams named in an error
 
 
 def load_plan(folder: Path) -> Plan:
@@ -51,9 +54,10 @@ def check_plan(folder: Path) -> tuple[Plan | None, list[Problem]]:
 def select(plan: Plan, only: Sequence[str]) -> Plan:
     """The named workstreams and everything they depend on. Raises UsageError for an unknown id."""
     if unknown := [name for name in only if name not in plan.by_id]:
+        more = f" and {len(plan) - _LISTED} more" if len(plan) > _LISTED else ""
         raise UsageError(
             f"The plan has no workstream {', '.join(unknown)}",
-            details=f"It has {', '.join(plan.by_id)}.",
+            details=f"It has {', '.join(islice(plan.by_id, _LISTED))}{more}.",
             hint=" ".join(filter(None, (did_you_mean(name, list(plan.by_id)) for name in unknown))),
         )
     wanted = reachable(plan.graph, (WsId(name) for name in only))

@@ -7,7 +7,10 @@ move references and to register worktrees, with every such program switched off.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from runner.process import CommandError, Completed, run
 OLDEST_GIT = (2, 38)  # `merge-tree --write-tree`
 
 TIMEOUT_S = 600.0
+
+_SCRATCH = "runner-scratch"
 
 _SWITCHED_OFF = (
     "core.hooksPath=/dev/null",
@@ -67,6 +72,18 @@ class Git:
 
     def text(self, *args: str, env: Mapping[str, str] | None = None) -> str:
         return self.call(*args, env=env).text
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder within the git directory for what git works on; gone afterwards, unless we are killed."""
+        place = self.git_dir / _SCRATCH
+        place.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            yield Path(folder)
+
+    def clear_scratch(self) -> None:
+        """Remove what killed processes left; nobody else may be at work here."""
+        shutil.rmtree(self.git_dir / _SCRATCH, ignore_errors=True)
 
     def items(self, *args: str, env: Mapping[str, str] | None = None) -> list[str]:
         """The NUL-terminated items a command prints."""

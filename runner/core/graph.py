@@ -4,7 +4,7 @@ A graph maps each node to the nodes it depends on, which are all in it. Only the
 make sense of a graph with cycles.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 
@@ -78,18 +78,44 @@ def levels(graph: Graph) -> list[list[WsId]]:
     return rows
 
 
-def order_test(graph: Graph) -> Callable[[WsId, WsId], bool]:
-    """A cheap test of whether one of two nodes depends, however indirectly, on the other.
+class Order:
+    """Which nodes of a graph without cycles depend, however indirectly, on which.
 
-    Each node's ancestors are the bits of one integer: 10,000 nodes take 12 MB and some milliseconds.
+    Sets of nodes are integers with a bit for each node, in the graph's order: what would be 50 million questions
+    among 10,000 nodes is 10,000 operations on integers, which take 12 MB together.
     """
-    place = {ws: index for index, ws in enumerate(graph)}
-    above = dict.fromkeys(graph, 0)
-    for ws in topological_order(graph):
-        for need in graph[ws]:
-            above[ws] |= above[need] | 1 << place[need]
 
-    def is_ordered(one: WsId, other: WsId) -> bool:
-        return bool(above[one] >> place[other] & 1 or above[other] >> place[one] & 1)
+    def __init__(self, graph: Graph) -> None:
+        self._nodes = list(graph)
+        self._place = {ws: place for place, ws in enumerate(graph)}
+        above, below = dict.fromkeys(graph, 0), dict.fromkeys(graph, 0)
+        order = topological_order(graph)
+        for ws in order:
+            for need in graph[ws]:
+                above[ws] |= above[need] | self.bit(need)
+        for ws in reversed(order):
+            for need in graph[ws]:
+                below[need] |= below[ws] | self.bit(ws)
+        self._related = {ws: above[ws] | below[ws] | self.bit(ws) for ws in graph}
 
-    return is_ordered
+    def bit(self, ws: WsId) -> int:
+        """The set of one node."""
+        return 1 << self._place[ws]
+
+    def unordered(self, ones: int, others: int) -> Iterator[tuple[WsId, WsId]]:
+        """Pairs, one of each set, of which neither depends on the other; of a set with itself each pair once."""
+        if ones.bit_count() > others.bit_count():
+            yield from ((one, other) for other, one in self.unordered(others, ones))
+            return
+        rest = others
+        for one in self._members(ones):
+            if ones == others:
+                rest ^= self.bit(one)
+            for other in self._members(rest & ~self._related[one]):
+                yield one, other
+
+    def _members(self, some: int) -> Iterator[WsId]:
+        while some:
+            lowest = some & -some
+            yield self._nodes[lowest.bit_length() - 1]
+            some ^= lowest

@@ -7,11 +7,12 @@ folder: else `a.py` and `b.py`, which gitignore syntax finds in every folder, wo
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise, product
 from string import ascii_letters, digits, punctuation
 
+from runner.core.beginnings import Beginnings, agree
+from runner.core.graph import Order
 from runner.core.model import WsId
 from runner.core.pattern import (
     ANY_CHAR,
@@ -20,13 +21,13 @@ from runner.core.pattern import (
     Name,
     Wild,
     holds_anywhere,
-    literal,
     normal,
     parse_name,
     segments,
 )
 
 Step = Name | Wild  # Wild.DEEP: any run of folders
+_Marks = Mapping[str, tuple[str, ...]]  # of patterns: the text that all their matches begin with, and more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +41,18 @@ class Overlap:
     example: str
 
 
-def overlaps(
-    scopes: Sequence[tuple[WsId, Sequence[str]]], ordered: Callable[[WsId, WsId], bool]
-) -> Iterator[Overlap]:
-    """Every overlap between workstreams that are not ordered; `scopes` has dependencies first.
+def overlaps(scopes: Sequence[tuple[WsId, Sequence[str]]], order: Order) -> Iterator[Overlap]:
+    """Every overlap between workstreams that are not ordered.
 
-    Patterns are compared only where their wildcard-free beginnings lie on one path, so that the cost
-    follows the number of meetings, not of pairs.
+    Patterns are compared only where an index says that they may meet, and only when some of those who have them
+    are not ordered: the cost follows the number of such meetings, not of pairs.
     """
-    owners: dict[str, list[WsId]] = {}
+    owners: dict[str, int] = {}
     for ws, patterns in scopes:
-        for pattern in dict.fromkeys(patterns):
-            owners.setdefault(pattern, []).append(ws)
-    for one, other in _candidates(pattern for pattern in owners if not pattern.startswith("!")):
-        pairs = _unordered(owners[one], owners[other], ordered)
+        for pattern in patterns:
+            owners[pattern] = owners.get(pattern, 0) | order.bit(ws)
+    for one, other in candidates([pattern for pattern in owners if not pattern.startswith("!")]):
+        pairs = order.unordered(owners[one], owners[other])
         first = next(pairs, None)
         if first and (example := overlap(one, other)):
             for a, b in (first, *pairs):
@@ -75,43 +74,59 @@ def overlap(one: str, other: str) -> str | None:
     return None
 
 
-def _unordered(
-    ones: Sequence[WsId], others: Sequence[WsId], ordered: Callable[[WsId, WsId], bool]
-) -> Iterator[tuple[WsId, WsId]]:
-    if ones is not others:
-        pairs: Iterable[tuple[WsId, WsId]] = product(ones, others)
-    elif all(ordered(a, b) for a, b in pairwise(ones)):
-        return  # a chain: in topological order it is enough that neighbours are ordered
-    else:
-        pairs = combinations(ones, 2)
-    yield from ((a, b) for a, b in pairs if a != b and not ordered(a, b))
+def candidates(patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of patterns that may meet, each with itself too: nothing that is literal in them forbids it.
+
+    The first of a pair is the wider one, as far as that shows in how their matches begin.
+    """
+    folders = {pattern: (_head(pattern),) for pattern in patterns if not _names_a_file(pattern)}
+    heads = {pattern: (_head(pattern),) for pattern in patterns if _names_a_file(pattern)}
+    files = {pattern: (*heads[pattern], _name_start(pattern), _name_end(pattern)) for pattern in heads}
+    yield from _agreeing(folders, folders)
+    yield from _agreeing(folders, heads)
+    yield from _agreeing(files, files)
 
 
-def _candidates(patterns: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of patterns that may meet, each with itself too: one's head begins the other's, tails agree."""
-    index: dict[str, dict[str | None, list[str]]] = {}
-    marked = [(_head(pattern), _tail(pattern), pattern) for pattern in patterns]
-    for head, tail, pattern in sorted(marked, key=lambda mark: len(mark[0])):
-        index.setdefault(head, {}).setdefault(tail, []).append(pattern)
-        for length in range(len(head) + 1):
-            tails = index.get(head[:length], {})
-            near = tails if tail is None else (None, tail)
-            for known in near:
-                yield from ((before, pattern) for before in tails.get(known, ()))
+def _agreeing(known: _Marks, asked: _Marks) -> Iterator[tuple[str, str]]:
+    """Pairs that agree in every mark: one's text begins with the other's.
+
+    Those that agree in the rarest mark are walked through, so that a mark which many share costs nothing.
+    """
+    names = list(known)
+    indexes = [Beginnings(column) for column in zip(*known.values(), strict=True)]
+    if not indexes:
+        return
+    for place, (pattern, marks) in enumerate(asked.items()):
+        near = (index.near(text) for index, text in zip(indexes, marks, strict=True))
+        for number in min(near, key=len):
+            other = names[number]
+            if known is asked and number > place:
+                continue  # the other comes to this pair
+            if all(agree(one, two) for one, two in zip(marks, known[other], strict=True)):
+                yield (other, pattern) if len(known[other][0]) <= len(marks[0]) else (pattern, other)
 
 
 def _head(pattern: str) -> str:
     """The text that every match begins with."""
-    if holds_anywhere(pattern):
-        return ""
-    plain = re.split(r"(?<!\\)[*?\[]", normal(pattern).strip("/"), maxsplit=1)[0]
-    return re.sub(r"\\(.)", r"\1", plain)
+    return "" if holds_anywhere(pattern) else _before_wildcards(normal(pattern).strip("/"))
 
 
-def _tail(pattern: str) -> str | None:
-    """The name that every match ends with; None when matches end in many ways."""
-    last = segments(pattern)[-1]
-    return literal(last) if _names_a_file(pattern) else None
+def _name_start(pattern: str) -> str:
+    """The text that the last name of every match begins with; of patterns that name files."""
+    return _before_wildcards(segments(pattern)[-1])
+
+
+def _name_end(pattern: str) -> str:
+    """The text that every match ends with, read backwards; of patterns that name files."""
+    return _plain(re.split(r"[*?\]]", segments(pattern)[-1])[-1])[::-1]
+
+
+def _before_wildcards(text: str) -> str:
+    return _plain(re.split(r"(?<!\\)[*?\[]", text, maxsplit=1)[0])
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\(.)", r"\1", text)
 
 
 def _names_a_file(pattern: str) -> bool:

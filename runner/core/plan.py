@@ -1,17 +1,21 @@
 """A plan, and what may be wrong with it as a whole."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
 
-from runner.core.graph import Graph, dependants, find_cycle, order_test, reachable, topological_order
+from runner.core.graph import Graph, Order, dependants, find_cycle, reachable, topological_order
 from runner.core.model import Bundle, Severity, WsId
 from runner.core.overlap import Overlap, overlaps
 from runner.core.pattern import fault, rooted
 
 MOST_CYCLES = 10
 MOST_OVERLAPS = 100
+MOST_HINTS = 20  # about unknown ids: who has more has another trouble than a slip of the pen
+
+_MOST_COMPARED = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,12 @@ def plan_problems(placed: Sequence[Placed], graph: Graph) -> list[Problem]:
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """A hint with the closest known word, or nothing."""
-    # Comparing with thousands of ids, for each of thousands, would take minutes.
-    close = get_close_matches(word, known[:500], n=1, cutoff=0.7)
+    """A hint with the closest known word, or nothing. Of thousands those are looked at that begin alike."""
+    if len(known) > _MOST_COMPARED:  # each takes up to 0.1 ms
+        known = sorted(known)
+        first = max(0, bisect_left(known, word) - _MOST_COMPARED // 2)
+        known = known[first : first + _MOST_COMPARED]
+    close = get_close_matches(word, known, n=1, cutoff=0.7)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -106,14 +113,16 @@ def _duplicates(placed: Sequence[Placed], firsts: Mapping[WsId, Placed]) -> Iter
 
 def _bad_dependencies(placed: Sequence[Placed], graph: Graph) -> Iterator[Problem]:
     known = sorted(graph)
+    hints_left = MOST_HINTS
     for item in placed:
         for index, need in enumerate(item.bundle.depends_on):
             at = f".depends_on[{index}]"
             if need == item.bundle.id:
                 yield item.problem(at, f"'{need}' depends on itself")
             elif need not in graph:
-                message = f"no workstream has the id '{need}'"
-                yield item.problem(at, message, hint=did_you_mean(need, known))
+                hint = did_you_mean(need, known) if hints_left > 0 else ""
+                hints_left -= 1
+                yield item.problem(at, f"no workstream has the id '{need}'", hint=hint)
 
 
 def _cycles(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
@@ -190,16 +199,16 @@ _TELLING = frozenset(
 def _overlaps(firsts: Mapping[WsId, Placed], graph: Graph) -> Iterator[Problem]:
     """Errors, and warnings where a bare name (`docs/`) meets another scope only away from the root."""
     sure = _sure_part(graph)
-    is_ordered = order_test(sure)
+    order = Order(sure)
     scopes = [(ws, _usable_patterns(firsts[ws].bundle)) for ws in sure if ws in firsts]
     meant = [(ws, [rooted(pattern) for pattern in patterns]) for ws, patterns in scopes]
-    certain = list(islice(overlaps(meant, is_ordered), MOST_OVERLAPS))
+    certain = list(islice(overlaps(meant, order), MOST_OVERLAPS))
     for clash in certain:
         yield _overlap_problem(firsts, clash, Severity.ERROR)
     if meant == scopes:
         return
     known = {(clash.first, clash.second) for clash in certain}
-    for clash in islice(overlaps(scopes, is_ordered), MOST_OVERLAPS):
+    for clash in islice(overlaps(scopes, order), MOST_OVERLAPS):
         if not known & {(clash.first, clash.second), (clash.second, clash.first)}:
             yield _overlap_problem(firsts, clash, Severity.WARNING)
 

@@ -46,6 +46,10 @@ class Schedule:
                 return ws
         return None
 
+    def taken(self, ws: WsId) -> None:
+        """A workstream is at work since before: it is not offered."""
+        self._waiting.discard(ws)
+
     def done(self, ws: WsId) -> None:
         """A workstream has its result: those that waited only for it become ready."""
         self._settle(ws)

@@ -18,7 +18,8 @@ def socket_folder() -> Iterator[Path]:
     Before it is made, folders of ours that nobody holds are removed. One that was made in this moment and is not
     locked yet may be among them; so whoever makes one looks whether it is still there once it is locked.
     """
-    _remove_abandoned()
+    for abandoned in abandoned_folders():
+        remove_abandoned(abandoned)
     folder, descriptor = _made()
     try:
         yield folder
@@ -36,12 +37,25 @@ def _made() -> tuple[Path, int]:
             return folder, descriptor
 
 
-def _remove_abandoned() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        descriptor = _locked(folder)
-        if descriptor is not None:
-            shutil.rmtree(folder, ignore_errors=True)  # the next one tries again
-            os.close(descriptor)
+def abandoned_folders() -> list[Path]:
+    """Folders of ours that nobody holds: their processes were killed."""
+    return [folder for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*") if _is_abandoned(folder)]
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove such a folder, unless somebody holds it now."""
+    descriptor = _locked(folder)
+    if descriptor is not None:
+        shutil.rmtree(folder, ignore_errors=True)  # the next one tries again
+        os.close(descriptor)
+
+
+def _is_abandoned(folder: Path) -> bool:
+    descriptor = _locked(folder)
+    if descriptor is None:
+        return False
+    os.close(descriptor)
+    return True
 
 
 def _locked(folder: Path) -> int | None:

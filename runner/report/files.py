@@ -1,8 +1,10 @@
 """The reports of a run, as files."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.core.model import RunId, RunStatus
 from runner.core.summary import Summary
 from runner.layout import StateLayout
 from runner.report.summary_json import to_json
@@ -21,15 +23,28 @@ def write_reports(summary: Summary, layout: StateLayout) -> Reports:
     logs = layout.logs(run_id)
     places = {part.ws_id: layout.worktree(run_id, part.ws_id) for part in summary.workstreams}
     kept = {ws_id: place for ws_id, place in places.items() if place.exists()}
-    reports = Reports(
+    reports = _places(layout, run_id)
+    for_programs = to_json(summary)
+    _write(logs / "summary.json", for_programs)
+    _write(reports.markdown, to_markdown(summary, worktrees=kept, logs=logs))
+    _write(reports.json, for_programs)  # last: see has_reports
+    return reports
+
+
+def has_reports(layout: StateLayout, run_id: RunId) -> bool:
+    """Whether the summary of an ended run was written, and all of it."""
+    try:
+        written = json.loads(_places(layout, run_id).json.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return bool(written["status"] != RunStatus.RUNNING)
+
+
+def _places(layout: StateLayout, run_id: RunId) -> Reports:
+    return Reports(
         json=layout.reports / f"{run_id}_summary.json",
         markdown=layout.reports / f"{run_id}_summary.md",
     )
-    for_programs = to_json(summary)
-    _write(reports.json, for_programs)
-    _write(logs / "summary.json", for_programs)
-    _write(reports.markdown, to_markdown(summary, worktrees=kept, logs=logs))
-    return reports
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """The summary for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from runner.core.model import WsId, WsStatus
@@ -9,6 +9,7 @@ from runner.report.text import code, fenced
 from runner.report.wording import attempts, evidence, headline, next_steps
 
 _ERRORS_SHOWN = 20
+_NAMES_SHOWN = 10  # of the workstreams that met one error
 
 
 def to_markdown(summary: Summary, *, worktrees: Mapping[WsId, Path], logs: Path) -> str:
@@ -63,7 +64,7 @@ def _errors(summary: Summary) -> str:
     if not summary.errors:
         return ""
     rows = [
-        f"| {group.count} | {', '.join(map(code, group.workstreams))} | {code(group.signature)} |"
+        f"| {group.count} | {_names(group.workstreams)} | {code(group.signature)} |"
         for group in summary.errors[:_ERRORS_SHOWN]
     ]
     hidden = len(summary.errors) - _ERRORS_SHOWN
@@ -72,6 +73,11 @@ def _errors(summary: Summary) -> str:
     )
     head = ["| attempts | workstreams | signature |", "| --- | --- | --- |"]
     return _section("Faults met on the way", [*head, *rows, *more])
+
+
+def _names(workstreams: Sequence[WsId]) -> str:
+    hidden = len(workstreams) - _NAMES_SHOWN
+    return ", ".join(map(code, workstreams[:_NAMES_SHOWN])) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def _section(title: str, lines: list[str]) -> str:

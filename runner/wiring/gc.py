@@ -9,7 +9,8 @@ from runner.clock import SystemClock
 from runner.config import load_settings
 from runner.core.records import RunRecord
 from runner.errors import EngineError, StoreError
-from runner.gc import Age, Item, Standing, in_state_folder, on_engine, settle, state_folder
+from runner.gateway.folder import abandoned_folders, remove_abandoned
+from runner.gc import Age, Item, Leftover, Standing, in_state_folder, on_engine, settle, state_folder
 from runner.git import open_repository
 from runner.layout import StateLayout
 from runner.sandbox.docker import connect
@@ -17,6 +18,7 @@ from runner.sandbox.leftovers import list_labelled, remove_labelled
 from runner.store import queries
 from runner.store.db import reading
 from runner.store.lock import locked
+from runner.wiring.reports import complete_reports
 
 
 def clean_up(
@@ -32,8 +34,12 @@ def clean_up(
     with ExitStack() as locks:
         own = Standing.GONE if top is None or not layout.root.is_dir() else _lock(layout, locks)
         yield from _on_engine(layout, own, dry_run=dry_run)
+        yield from settle(map(_sockets, abandoned_folders()), dry_run=dry_run)
         if top is not None and own is Standing.AT_REST:
             repository = open_repository(top, plumbing_dir=layout.plumbing, env=env)
+            if not dry_run:
+                repository.plumbing.clear_scratch()
+                complete_reports(layout)
             age = Age(now=SystemClock().now(), days=days)
             yield from settle(list(in_state_folder(repository, layout, _runs(layout), age)), dry_run=dry_run)
 
@@ -65,6 +71,10 @@ def _on_engine(layout: StateLayout, own: Standing, *, dry_run: bool) -> Iterator
             listed = [one for one in listed if one.owner != root]  # said already
         found = on_engine(listed, look_at=look_at, remove=partial(remove_labelled, client))
         yield from settle(found, dry_run=dry_run)
+
+
+def _sockets(folder: Path) -> Leftover:
+    return Leftover(Item(kind="sockets", name=str(folder)), partial(remove_abandoned, folder))
 
 
 def _runs(layout: StateLayout) -> Sequence[RunRecord]:

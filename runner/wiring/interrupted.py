@@ -12,11 +12,11 @@ from runner.core.records import RunRecord
 from runner.errors import UsageError
 from runner.git import Repository
 from runner.recovery import Interrupted, abandon, detect_interrupted_runs
-from runner.report.files import write_reports
 from runner.store import queries
 from runner.store.db import reading
 from runner.store.lock import locked
 from runner.store.runs import Store
+from runner.wiring.reports import complete_reports, report
 from runner.wiring.state import opened
 from runner.wiring.target import Target
 from runner.worktree.salvage import free_ref, remove_worktree
@@ -48,8 +48,10 @@ def interrupted_runs(target: Target) -> list[Interrupted]:
     """Runs that were cut off. Raises StoreError while another run is at work: then nobody can know."""
     if not target.layout.db.exists():
         return []
-    with locked(target.layout.lock), reading(target.layout.db) as connection:
-        return detect_interrupted_runs(connection)
+    with locked(target.layout.lock):
+        complete_reports(target.layout)
+        with reading(target.layout.db) as connection:
+            return detect_interrupted_runs(connection)
 
 
 def refuse_interrupted(target: Target) -> None:
@@ -90,7 +92,7 @@ def abandon_run(target: Target, wanted: str | None) -> GivenUp:
             )
         saved = _clear(target, cut.run)
         abandon(place.store, cut, reason="the run was given up by its user")
-        _report(target, run_id)
+        report(target.layout, run_id)
     return GivenUp(run_id=run_id, saved=saved)
 
 
@@ -122,7 +124,7 @@ def roll_back(target: Target, wanted: str | None) -> RolledBack:
         saved += _clear(target, run)
         if cut := _cut_off(target, run.run_id):
             abandon(place.store, cut, reason="the run was rolled back by its user")
-        _report(target, run.run_id)
+        report(target.layout, run.run_id)
     return RolledBack(run_id=run.run_id, branches=branches, moved=moved, saved=list(dict.fromkeys(saved)))
 
 
@@ -171,9 +173,3 @@ def _save(repository: Repository, run_id: RunId, ws_id: WsId, commit: Commit) ->
     ref = free_ref(repository, salvage_ref(run_id, ws_id), commit)
     repository.set_ref(ref, commit, old=repository.ref(ref))
     return ref
-
-
-def _report(target: Target, run_id: RunId) -> None:
-    with reading(target.layout.db) as connection:
-        summary = queries.summary(connection, queries.find_run(connection, run_id))
-    write_reports(summary, target.layout)

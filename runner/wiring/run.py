@@ -32,7 +32,7 @@ from runner.job.carry_out import carry_out
 from runner.job.model import Job, Ports
 from runner.prompts import Prompts
 from runner.recovery import Interrupted, detect_interrupted_runs, record_crash, record_resume
-from runner.report.files import Reports, write_reports
+from runner.report.files import Reports
 from runner.resources import images_dir, templates_dir
 from runner.sandbox.docker import sandbox_uid
 from runner.store import queries
@@ -45,6 +45,7 @@ from runner.wiring.parts import (
     make_slots,
     make_upstream,
 )
+from runner.wiring.reports import report
 from runner.wiring.state import Opened, opened
 from runner.wiring.target import PlannedRun, Target
 from runner.worktree.checkout import GitWorktrees
@@ -144,9 +145,7 @@ def _carry_on(
         try:
             engine.run()
         finally:
-            with reading(layout.db) as connection:
-                summary = queries.summary(connection, queries.find_run(connection, run.run_id))
-            reports = write_reports(summary, layout)
+            summary, reports = report(layout, run.run_id)
     return Outcome(summary=summary, reports=reports)
 
 

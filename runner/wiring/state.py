@@ -9,6 +9,7 @@ from runner.sandbox.docker import DockerSandboxes
 from runner.store.lock import locked
 from runner.store.runs import Store, open_store
 from runner.wiring.parts import make_sandboxes
+from runner.wiring.reports import complete_reports
 from runner.wiring.target import Target
 
 
@@ -27,4 +28,6 @@ def opened(target: Target) -> Iterator[Opened]:
         store = stack.enter_context(open_store(target.layout.db, clock))
         sandboxes = stack.enter_context(closing(make_sandboxes(target, clock)))
         sandboxes.reap()
+        target.repository.plumbing.clear_scratch()
+        complete_reports(target.layout)
         yield Opened(store=store, sandboxes=sandboxes)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class GitWorktree:
         """See ports.Worktree. The commit stands before the checkout is touched."""
         content = {change.path: sandbox.content(change) for change in changes if change.kind != "delete"}
         plumbing = self.repository.plumbing
-        with tempfile.TemporaryDirectory(prefix="runner-index-") as folder:
-            index = Path(folder) / "index"
+        with plumbing.scratch() as folder:
+            index = folder / "index"
             tree = _write_tree(plumbing, index, self.candidate, changes, content)
             commit = commit_tree(plumbing, tree, [self.candidate], info)
             self._assert_only(changes, commit)

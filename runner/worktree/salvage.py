@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,11 +81,11 @@ def remove_worktree(repository: Repository, path: Path, ref_base: str) -> Saved 
 def _content(repository: Repository, plumbing: Git, path: Path) -> Commit | None:
     """A commit that holds everything in a worktree, its HEAD if that does; None when there is nothing."""
     own = _own_git(repository, path)
-    with tempfile.TemporaryDirectory(prefix="runner-salvage-") as folder:
+    with plumbing.scratch() as folder:
         head = _head(own) if own else None
         tip, tree = head, _tree(plumbing, head)
-        staged = _staged(plumbing, own, Path(folder) / "staged") if own else None
-        files, touched = _files(plumbing, path, head, Path(folder) / "files")
+        staged = _staged(plumbing, own, folder / "staged") if own else None
+        files, touched = _files(plumbing, path, head, folder / "files")
     date = _date(plumbing, head, touched)
     if staged is not None and staged not in (tree, files):
         tip, tree = (
@@ -218,8 +217,8 @@ def free_ref(repository: Repository, ref_base: str, commit: Commit) -> str:
 @contextmanager
 def _quarantine(plumbing: Git) -> Iterator[Git]:
     """The same repository, but what is written goes into a folder that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="runner-quarantine-") as folder:
-        alternates = Path(folder) / "info" / "alternates"
+    with plumbing.scratch() as folder:
+        alternates = folder / "info" / "alternates"
         alternates.parent.mkdir()
         alternates.write_text(plumbing.env["GIT_OBJECT_DIRECTORY"] + "\n")
-        yield Git(plumbing.git_dir, {**plumbing.env, "GIT_OBJECT_DIRECTORY": folder})
+        yield Git(plumbing.git_dir, {**plumbing.env, "GIT_OBJECT_DIRECTORY": str(folder)})

@@ -1,8 +1,9 @@
 import json
+from dataclasses import replace
 
-from runner.core.model import WsId
+from runner.core.model import RunStatus, WsId
 from runner.layout import StateLayout
-from runner.report.files import write_reports
+from runner.report.files import has_reports, write_reports
 from tests.unit.store.past import RUN
 
 
@@ -38,3 +39,14 @@ def test_a_reader_that_has_the_old_report_open_keeps_it_whole(partial, tmp_path)
     with reports.json.open() as open_before:
         write_reports(partial, layout)
         assert open_before.read() == before
+
+
+def test_a_report_counts_once_it_tells_the_end_and_all_of_it_is_there(partial, tmp_path):
+    layout = StateLayout(tmp_path)
+    assert not has_reports(layout, RUN)
+    write_reports(replace(partial, status=RunStatus.RUNNING), layout)
+    assert not has_reports(layout, RUN)
+    reports = write_reports(partial, layout)
+    assert has_reports(layout, RUN)
+    reports.json.write_text(reports.json.read_text()[:-20])
+    assert not has_reports(layout, RUN)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from runner.core.model import WsId
@@ -69,3 +70,10 @@ refused setup.py: not in the scope
 def test_a_person_finds_what_happened_why_and_what_to_do(partial):
     kept = {WsId("ws-b"): Path("/kept/ws-b")}
     assert to_markdown(partial, worktrees=kept, logs=Path("/logs")) == WHOLE
+
+
+def test_an_error_that_many_workstreams_met_names_some_of_them(partial):
+    everybody = tuple(WsId(f"ws-{number}") for number in range(12))
+    crowded = replace(partial, errors=(replace(partial.errors[0], workstreams=everybody),))
+    text = to_markdown(crowded, worktrees={}, logs=Path("/logs"))
+    assert "`ws-8`, `ws-9` and 2 more |" in text

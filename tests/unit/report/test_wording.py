@@ -24,9 +24,9 @@ def test_a_duration_is_told_as_a_person_would(seconds, text):
     assert duration(seconds) == text
 
 
-def test_a_run_that_goes_on_can_be_watched(partial):
-    (step,) = next_steps(replace(partial, status=RunStatus.RUNNING))
-    assert step.command == f"runner logs --run {RUN} --follow"
+def test_a_run_that_goes_on_can_be_watched_and_one_that_was_cut_off_resumed(partial):
+    steps = next_steps(replace(partial, status=RunStatus.RUNNING))
+    assert [step.command for step in steps] == [f"runner logs --run {RUN} --follow", f"runner resume {RUN}"]
 
 
 def test_commands_can_be_pasted_into_a_shell(partial):
