@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -209,9 +209,17 @@ def test_an_unknown_selection_is_refused_with_the_closest_name() -> None:
     assert caught.value.hint == "did you mean 'ws-login'?"
 
 
+def test_an_unknown_selection_names_some_of_what_a_large_plan_has() -> None:
+    with pytest.raises(UsageError) as caught:
+        select(plan(" ".join(f"n{n}" for n in range(25))), ["ws-logn"])
+    assert caught.value.details.startswith("It has ws-n0, ws-n1, ")
+    assert caught.value.details.endswith(", ws-n19 and 5 more.")
+
+
 HOSTILE = st.text("ws-aA0._/~^:@{}\\?*[ \n\0é-", max_size=8)
 
 
+@settings(deadline=None)
 @given(ws_id=HOSTILE.map("ws-".__add__) | HOSTILE, change=HOSTILE)
 def test_every_accepted_id_makes_a_branch_that_git_takes(
     tmp_path_factory: pytest.TempPathFactory, ws_id: str, change: str
@@ -232,6 +240,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(changes=st.dictionaries(st.sampled_from(sorted(SCHEMA["properties"])), JSON, max_size=4))
 def test_any_json_is_a_plan_or_has_problems(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]

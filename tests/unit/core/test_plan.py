@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.core.model import Bundle, Severity, WsId
-from runner.core.plan import MOST_OVERLAPS, Placed, Plan, plan_problems, reads_as_prose
+from runner.core.plan import (
+    MOST_HINTS,
+    MOST_OVERLAPS,
+    Placed,
+    Plan,
+    did_you_mean,
+    plan_problems,
+    reads_as_prose,
+)
 from tests.builders import bundle, plan
 
 
@@ -86,6 +94,20 @@ def test_errors_are_found_behind_any_number_of_warnings() -> None:
 def test_a_flood_of_overlaps_is_cut() -> None:
     same = [bundle(f"w{n}", files_scope=("/same.py",)) for n in range(40)]
     assert len(problems(*same)) == MOST_OVERLAPS
+
+
+def test_a_flood_of_unknown_ids_is_told_in_full_and_hinted_at_in_part() -> None:
+    lost = [
+        bundle(f"w{n}", files_scope=(f"/{n}.py",), depends_on=(f"ws-w{n}x",)) for n in range(MOST_HINTS + 5)
+    ]
+    found = problems(*lost)
+    assert len(found) == len(lost)
+    assert sum("did you mean" in line for line in found) == MOST_HINTS
+
+
+@pytest.mark.parametrize("slip", ["ws-item-4321x", "ws-itme-4321", "ws-item-431", "ws-item4321"])
+def test_a_slip_is_recognised_among_thousands_of_ids(slip: str) -> None:
+    assert did_you_mean(slip, [f"ws-item-{n}" for n in range(10_000)]).startswith("did you mean 'ws-item-")
 
 
 def test_a_warning_says_that_it_is_one() -> None:
