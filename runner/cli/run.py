@@ -15,6 +15,8 @@ from runner.report.text import plain
 if TYPE_CHECKING:
     from runner.wiring.target import PlannedRun, Target
 
+_MOST_NAMED = 20  # workstreams of a level
+
 PlanOption = Annotated[
     Path | None,
     typer.Option(
@@ -139,4 +141,5 @@ def _show_plan(target: "Target", planned: "PlannedRun", *, as_json: bool) -> Non
         f"with model {plain(planned.model)}, in image {plain(target.settings.images.python)}, {shown['parallel']} at a time:"
     )
     for number, level in enumerate(levels(planned.plan.graph), start=1):
-        print(f"  {number}. {', '.join(level)}")
+        more = f" and {len(level) - _MOST_NAMED} more" if len(level) > _MOST_NAMED else ""
+        print(f"  {number}. {', '.join(level[:_MOST_NAMED])}{more}")

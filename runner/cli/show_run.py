@@ -11,6 +11,8 @@ from runner.report.text import plain
 if TYPE_CHECKING:
     from runner.core.summary import Summary
 
+_MOST_SHOWN = 100  # workstreams; those that are not done come first
+
 
 def show_run(
     run: RunArgument = None,
@@ -40,9 +42,13 @@ def show_summary(summary: "Summary", layout: StateLayout) -> None:
     print(f"Run {summary.run_id}: {summary.status}")
     print(headline(summary))
     print()
-    rows = [(part.ws_id, part.status, attempts(part), part.branch or "") for part in summary.workstreams]
+    shown = sorted(summary.workstreams, key=lambda part: part.status is WsStatus.DONE)[:_MOST_SHOWN]
+    shown.sort(key=lambda part: part.ws_id)
+    rows = [(part.ws_id, part.status, attempts(part), part.branch or "") for part in shown]
     show_table(("WORKSTREAM", "STATE", "ATTEMPTS", "BRANCH"), rows)
-    for part in summary.workstreams:
+    if len(shown) < len(summary.workstreams):
+        print(f"... and {len(summary.workstreams) - len(shown)} more (--json has them all)")
+    for part in shown:
         if part.status is not WsStatus.DONE:
             kept = layout.worktree(summary.run_id, part.ws_id)
             also = [f"Its worktree is kept: {kept}"] if kept.exists() else []

@@ -75,10 +75,13 @@ def workstreams(connection: Connection, run_id: RunId) -> list[WorkstreamRecord]
 
 def find_workstream(connection: Connection, run_id: RunId, wanted: str) -> WorkstreamRecord:
     """A workstream of a run. Raises UsageError when the run has none of this id."""
-    known = {record.ws_id: record for record in workstreams(connection, run_id)}
-    if found := known.get(WsId(wanted)):
-        return found
-    raise _unknown("workstream", wanted, list(known))
+    table = schema.workstreams
+    row = connection.execute(
+        select(table).where(table.c.run_id == run_id, table.c.ws_id == wanted)
+    ).mappings()
+    if found := row.one_or_none():
+        return _workstream(found)
+    raise _unknown("workstream", wanted, [record.ws_id for record in workstreams(connection, run_id)])
 
 
 def status_counts(connection: Connection) -> dict[RunId, dict[WsStatus, int]]:
