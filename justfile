@@ -43,6 +43,16 @@ test-docker *args: _images
 e2e *args: _images
     {{ pytest }} -m e2e "$@"
 
+# Kill an orchestrator at every failpoint, resume it, and compare what it comes to: half an hour
+[no-exit-message]
+crash-matrix *args: _images
+    {{ bin }}/python -m tests.crash.matrix "$@"
+
+# Kill an orchestrator at random times, three times a trial, and its resumes too
+[no-exit-message]
+crash-random *args: _images
+    {{ bin }}/python -m tests.crash.killer "$@"
+
 # Build the toolchain images (does nothing when they are up to date)
 [no-exit-message]
 build-images *args: _sync _engine
