@@ -104,21 +104,25 @@ def default_folder() -> Path:
 
 def _opened(path: Path, undo: ExitStack) -> int:
     """The folder's descriptor, until `undo`. A folder that somebody else could have prepared is refused."""
-    try:
-        path.mkdir()
-        made = True
-    except FileExistsError:
-        made = False
+    with suppress(FileExistsError):
+        _make_for_all(path)
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     undo.callback(os.close, folder)
-    if made:
-        os.fchmod(folder, 0o1777)  # whatever our umask: all may add tickets, none may remove another's
     info = os.fstat(folder)
     if info.st_uid not in (0, os.geteuid()) and not info.st_mode & stat.S_ISVTX:
         raise PermissionError(None, "It belongs to another user, and has no sticky bit.")
     if not os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=folder, effective_ids=True):
         raise PermissionError(None, "It may not be read and written by this user.")
     return folder
+
+
+def _make_for_all(path: Path) -> None:
+    """A folder to which all may add tickets, while none may remove another's; in one act, which a kill cannot halve."""
+    ours = os.umask(0)
+    try:
+        path.mkdir(0o1777)
+    finally:
+        os.umask(ours)
 
 
 def _until(ready: Callable[[], bool], stop: threading.Event) -> bool:

@@ -11,6 +11,7 @@ from runner.store.runs import Store, open_store
 from runner.wiring.parts import make_sandboxes
 from runner.wiring.reports import complete_reports
 from runner.wiring.target import Target
+from runner.worktree.gitbase import clear_half_made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,5 +30,6 @@ def opened(target: Target) -> Iterator[Opened]:
         sandboxes = stack.enter_context(closing(make_sandboxes(target, clock)))
         sandboxes.reap()
         target.repository.plumbing.clear_scratch()
+        clear_half_made(target.layout.bases)
         complete_reports(target.layout)
         yield Opened(store=store, sandboxes=sandboxes)

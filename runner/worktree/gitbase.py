@@ -45,6 +45,12 @@ def git_base(plumbing: Git, cache: Path, commit: Commit) -> Path:
     return folder
 
 
+def clear_half_made(cache: Path) -> None:
+    """Remove what a killed process left; nobody else may be at work here."""
+    for folder in cache.glob("*-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _fill(folder: Path, plumbing: Git, commit: Commit) -> None:
     objects = folder / "objects"
     (objects / "pack").mkdir(parents=True)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from tests.crash.cases import SCENES, Kill, Scene, Undisturbed, all_kills, disturb, record_all, undisturbed
 
-
 TRIES = 3  # to come by a failpoint that two threads race to
 
 
