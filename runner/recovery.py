@@ -21,6 +21,7 @@ class Interrupted:
     """A run that has not ended although nobody runs it."""
 
     run: RunRecord
+    last_heard_of: str  # when its last event was recorded
     killed: bool  # rather than stopped by its user
     detected: bool  # whether the crash is on the audit trail already
     workstreams: Sequence[WorkstreamRecord]
@@ -81,8 +82,10 @@ def abandon(store: Store, cut: Interrupted, *, reason: str) -> None:
 def _interrupted(connection: Connection, run: RunRecord) -> Interrupted:
     told = queries.events(connection, run.run_id, types=_TELLING, last=1)
     last = told[-1].type if told else None
+    (newest,) = queries.events(connection, run.run_id, last=1)
     return Interrupted(
         run=run,
+        last_heard_of=newest.timestamp,
         killed=last is not EventType.RUN_INTERRUPTED,
         detected=last is EventType.CRASH_DETECTED,
         workstreams=queries.workstreams(connection, run.run_id),

@@ -34,7 +34,7 @@ def _show(cut: "Interrupted") -> None:
     run_id = cut.run.run_id
     how = "was killed" if cut.killed else "was stopped by its user"
     done = sum(record.status == "done" for record in cut.workstreams)
-    print(f"Run {run_id} {how}; it was last heard of at {cut.run.updated_at}.")
+    print(f"Run {run_id} {how}; it was last heard of at {cut.last_heard_of}.")
     print(f"{done} of {len(cut.workstreams)} workstreams are done, {len(cut.at_work)} were at work.")
     for attempt in cut.under_way:
         key = attempt.key
@@ -54,7 +54,7 @@ def _json(cut: "Interrupted") -> dict[str, Any]:
     return {
         "run_id": cut.run.run_id,
         "killed": cut.killed,
-        "updated_at": cut.run.updated_at,
+        "last_heard_of": cut.last_heard_of,
         "workstreams": {record.ws_id: record.status for record in cut.workstreams},
         "attempts": [
             {

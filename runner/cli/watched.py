@@ -1,10 +1,12 @@
 """A run under a person's eyes: shown while it goes on, stopped by ^C, and what it came to."""
 
+import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from runner.core.model import Bundle, RunId, RunStatus
 from runner.errors import ExitCode, RunnerError, machine_faults
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from runner.engine.loop import Engine
     from runner.wiring.run import Outcome, Started
 
+_NOBODY_READS = (errno.EPIPE, errno.EIO)  # the other end of the pipe has gone; the terminal is closed
+
 _EXIT_CODES = {RunStatus.COMPLETED: ExitCode.OK, RunStatus.RUNNING: ExitCode.INTERRUPTED}
 
 
@@ -28,20 +32,61 @@ def watched(
     *,
     as_json: bool,
 ) -> ExitCode:
-    """Carry out a run and show how it goes and ends. Raises RunnerError, which then says how to go on."""
+    """Carry out a run and show how it goes and ends, for as long as somebody reads it.
+
+    Raises RunnerError, which then says how to go on.
+    """
     from runner.cli.progress import shown_progress
 
-    with shown_progress(bundles, quiet=as_json) as watch, _signals() as brake:
-        try:
-            with machine_faults():
-                outcome = run(watch, brake)
-        except RunnerError as error:
-            if brake.run_id is not None:
-                then = f"Then go on with the run: runner resume {brake.run_id}"
-                error.hint = f"{error.hint} {then}".strip()
-            raise
-    _show(outcome, layout, as_json=as_json)
+    with _lasting_output():
+        with shown_progress(bundles, quiet=as_json) as watch, _signals() as brake:
+            try:
+                with machine_faults():
+                    outcome = run(watch, brake)
+            except RunnerError as error:
+                if brake.run_id is not None:
+                    then = f"Then go on with the run: runner resume {brake.run_id}"
+                    error.hint = f"{error.hint} {then}".strip()
+                raise
+        _show(outcome, layout, as_json=as_json)
+        sys.stdout.flush()
     return _EXIT_CODES.get(outcome.summary.status, ExitCode.NOT_ALL_DONE)
+
+
+class _Lasting:
+    """An output that a run does not depend on: once nobody reads it any more, it leads nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._readers_may_go():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._readers_may_go():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _readers_may_go(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _NOBODY_READS:
+                raise
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device
+                os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextmanager
+def _lasting_output() -> Iterator[None]:
+    out, err = (cast("TextIO", _Lasting(stream)) for stream in (sys.stdout, sys.stderr))
+    with redirect_stdout(out), redirect_stderr(err):
+        yield
 
 
 class _Brake:
@@ -60,6 +105,7 @@ class _Brake:
         del number, frame
         if self._engine is None:
             raise KeyboardInterrupt
+        self._engine.stop()
         if self._asked:
             print("Stopping the containers now ...", file=sys.stderr)
         else:
@@ -68,7 +114,6 @@ class _Brake:
                 file=sys.stderr,
             )
         self._asked = True
-        self._engine.stop()
 
 
 @contextmanager

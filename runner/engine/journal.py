@@ -109,6 +109,7 @@ class Journal:
             return
         key = result.key
         self._store.finish_attempt(result)
+        self._store.set_result(key.run_id, key.ws_id, candidate=result.candidate)
         for kind, name in _effects(key).items():
             made = result.candidate if kind is IntentKind.COMMIT and result.outcome is Outcome.OK else ""
             self._store.settle(key.run_id, kind, name, result=made)

@@ -187,6 +187,8 @@ class Engine:
                 live.start_from(found.commit, found.tree)
                 self._run_step(live, StepName.EDIT, cause="ready and a worker is free")
             case NoBase():
+                if len(candidates) > 1:
+                    self._journal.settle(IntentKind.MERGE, live.bundle.id, state=IntentState.UNDONE)
                 self._end(live, WsStatus.BLOCKED, cause="no base", reason=found.reason)
             case _:
                 assert_never(found)

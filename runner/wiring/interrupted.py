@@ -61,7 +61,7 @@ def refuse_interrupted(target: Target) -> None:
         run_id = cut[0].run.run_id
         raise UsageError(
             "A run in this repository was cut off, and is not done",
-            details="\n".join(f"{one.run.run_id}, last heard of at {one.run.updated_at}" for one in cut),
+            details="\n".join(f"{one.run.run_id}, last heard of at {one.last_heard_of}" for one in cut),
             hint=f"Go on with it: runner resume {run_id}. Or give it up: runner abandon {run_id}. "
             "What it was doing: runner recover",
         )
@@ -107,9 +107,12 @@ def roll_back(target: Target, wanted: str | None) -> RolledBack:
             made = queries.intents(connection, run.run_id, kind=IntentKind.BRANCH)
         made = [intent for intent in made if intent.state is not IntentState.UNDONE]
         _refuse_checked_out(target.repository, made)
+        saved = _clear(target, run)
+        if cut := _cut_off(target, run.run_id):
+            # Before the branches move: nobody may go on with what is half taken back.
+            abandon(place.store, cut, reason="the run was rolled back by its user")
         branches: dict[str, Commit | None] = {}
         moved = []
-        saved = []
         for intent in made:
             name = intent.key.removeprefix(_HEADS)
             old, new = Commit(intent.params["old"]) or None, Commit(intent.params["new"])
@@ -121,9 +124,6 @@ def roll_back(target: Target, wanted: str | None) -> RolledBack:
                 continue
             branches[name] = old
             _record_undone(place.store, intent, old)
-        saved += _clear(target, run)
-        if cut := _cut_off(target, run.run_id):
-            abandon(place.store, cut, reason="the run was rolled back by its user")
         report(target.layout, run.run_id)
     return RolledBack(run_id=run.run_id, branches=branches, moved=moved, saved=list(dict.fromkeys(saved)))
 

@@ -24,6 +24,7 @@ _NEVER_PASSED: Final = {
     "POST containers/*/kill @ sandbox/container.py:Container.kill": "only at a limit or ^C",
     "shutil.rmtree @ sandbox/docker.py:_make_scratch": "only when a scratch folder cannot be made",
     "os.rmdir @ sandbox/overlay.py:_remove_locked": "only for folders of mode 000, when we are not root",
+    "shutil.rmtree @ worktree/gitbase.py:clear_half_made": "only after a crash while a base was made; a part of it may go",
     "commit @ store/db.py:_opened_reading": "a transaction that only reads",
     "commit @ engine/loop.py:Engine._decide": "only when an attempt ends after the first ^C",
     "commit @ engine/loop.py:Engine._mark_ready": "within a decision of its caller",

@@ -1,6 +1,9 @@
 """Runs that are cut off: by ^C, and by a SIGKILL that nobody can prepare for. And what can be done about them."""
 
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -178,6 +181,38 @@ def test_a_crash_is_on_the_audit_trail_with_what_it_hit(killed: CutOff):
     assert crash["payload"]["attempts"] == ["ws-first/edit#1", "ws-second/edit#1"]
 
 
+# Nobody looks any more
+
+
+def test_a_run_whose_terminal_is_closed_gets_its_grace_and_is_saved(target: Target):
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-m", "runner", "run", *map(str, given(target, ["first"], delay_s=600))]
+    run = subprocess.Popen(
+        ["setsid", "--ctty", *command],
+        cwd=target.folder,
+        env={**target.env, "RUNNER_RUN__GRACE_S": "1"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    assert eventually(lambda: len(target.containers(running=True)) == 1, within_s=60)
+    os.close(ours)
+    assert run.wait(60) == 130
+    assert "was stopped by its user" in target.runner("recover").out
+    assert target.leftovers() == []
+
+
+def test_a_run_that_nobody_reads_ends_as_any_other(target: Target):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "runner", "run", *map(str, given(target, ["first"]))]
+    done = subprocess.run(command, cwd=target.folder, env=target.env, stdout=write, stderr=write, timeout=240)
+    os.close(write)
+    assert done.returncode == 0
+    assert target.summary()["status"] == "completed"
+
+
 # Giving up, and taking back
 
 
@@ -221,6 +256,18 @@ def test_a_run_that_is_rolled_back_leaves_its_branches_as_they_were(half_done: T
     ]
     assert half_done.repo.git("rev-parse", f"refs/runner/salvage/{run_id}/ws-first") == made
     assert half_done.summary()["status"] == "abandoned"
+    assert half_done.worktrees() == []
+
+
+def test_a_run_that_is_half_rolled_back_cannot_be_resumed_but_rolled_back_again(half_done: Target):
+    run_id = half_done.summary()["run_id"]
+    lock = half_done.repo.path / ".git" / "refs" / "heads" / "ws" / "try" / "ws-first.lock"
+    lock.touch()
+    assert half_done.runner("rollback").code == 4
+    assert half_done.runner("resume", run_id).code == 2
+    lock.unlink()
+    assert half_done.runner("rollback").code == 0
+    assert "refs/heads/ws/try/ws-first" not in half_done.refs()
     assert half_done.worktrees() == []
 
 

@@ -14,7 +14,7 @@ from runner.store.db import reading
 from runner.store.runs import open_store
 from tests.builders import plan
 from tests.fakes import FakeClock
-from tests.unit.store.past import BASE, PATH_TO, RUN, bring, key, past
+from tests.unit.store.past import BASE, PATH_TO, RUN, TickedClock, bring, key, past
 
 A, B = WsId("ws-a"), WsId("ws-b")
 GIVEN_UP = "the run was given up by its user"
@@ -146,3 +146,12 @@ def test_what_was_going_on_is_known(db: Path):
     assert [record.ws_id for record in cut.at_work] == [A]
     assert [str(attempt.key) for attempt in cut.under_way] == ["ws-a/edit#1"]
     assert list(cut.intents) == [intent]
+
+
+def test_a_run_was_last_heard_of_at_its_last_event(db: Path):
+    clock = TickedClock()
+    with past(db, "a", clock=clock) as store:
+        clock.tick(60)
+        bring(store, A, WsStatus.EDITING)
+        cut = cut_off(db)
+    assert cut.last_heard_of == iso(clock.now()) > cut.run.updated_at

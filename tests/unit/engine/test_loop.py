@@ -291,6 +291,8 @@ def test_dependencies_whose_results_conflict_block_with_the_reason(staged: Stage
     assert (rows[C].status, rows[C].reason) == (WsStatus.BLOCKED, stage.results.conflicts[C])
     assert rows[WsId("ws-d")].reason == "it depends on ws-c, which is blocked"
     assert stage.attempts("ws-c") == []
+    (merge,) = [one for one in stage.intents() if one.kind is IntentKind.MERGE]
+    assert merge.state is IntentState.UNDONE
 
 
 def test_a_result_that_cannot_be_handed_back_fails_the_workstream(staged: Staged):
@@ -406,6 +408,13 @@ def test_a_run_that_is_asked_to_stop_ends_its_steps_and_starts_no_more(staged: S
     assert stage.statuses() == {A: WsStatus.STATIC_CHECK, B: WsStatus.READY, C: WsStatus.PENDING}
     (told,) = stage.events(None, EventType.RUN_INTERRUPTED)
     assert told.payload == {"workstreams": [A]}
+
+
+def test_what_a_stopped_workstream_has_so_far_is_on_its_row_for_who_abandons_it(staged: Staged):
+    stage = staged("a")
+    stop_in(stage, StepName.EDIT)
+    assert stage.run() is RunStatus.RUNNING
+    assert stage.rows()[A].candidate_commit == "commit of ws-a/edit#1"
 
 
 def test_asked_twice_it_cuts_its_steps_off_and_leaves_them_under_way(staged: Staged):
