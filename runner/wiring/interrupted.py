@@ -161,6 +161,8 @@ def _clear(target: Target, run: RunRecord) -> list[str]:
     with reading(target.layout.db) as connection:
         rows = queries.workstreams(connection, run.run_id)
     for row in rows:
+        if row.base_commit is None:
+            continue  # it never started
         if row.branch is None and row.candidate_commit and row.candidate_commit != row.base_commit:
             saved.append(_save(repository, run.run_id, row.ws_id, row.candidate_commit))
         path = target.layout.worktree(run.run_id, row.ws_id)

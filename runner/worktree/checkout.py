@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,7 +94,7 @@ class GitWorktrees:
             # Not `prune`: that would forget worktrees of the user's that lie on a disk not mounted now.
             self._repository.git.call("worktree", "remove", "--force", "--force", str(path), check=False)
         shutil.rmtree(path, ignore_errors=True)
-        if self._folder.is_dir() and not any(self._folder.iterdir()):
+        with suppress(OSError):  # others may be at work in it
             self._folder.rmdir()
 
     def _make(self, ws_id: WsId, candidate: Commit) -> GitWorktree:
