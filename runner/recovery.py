@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from runner.core.events import Event, EventType
 from runner.core.intents import Intent, IntentKind, IntentState
-from runner.core.model import RunStatus, WsStatus
+from runner.core.model import RunId, RunStatus, WsStatus
 from runner.core.records import AttemptRecord, RunRecord, WorkstreamRecord
 from runner.core.transitions import ENDED, is_at_work
 from runner.store import queries
@@ -36,6 +36,11 @@ class Interrupted:
 def detect_interrupted_runs(connection: Connection) -> list[Interrupted]:
     """The runs that were cut off, the oldest first. Only who holds the state folder's lock can know."""
     return [_interrupted(connection, run) for run in queries.interrupted_runs(connection)]
+
+
+def find_interrupted(connection: Connection, run_id: RunId) -> Interrupted | None:
+    """What was going on in a run that was cut off; None when it has ended. As above."""
+    return next((cut for cut in detect_interrupted_runs(connection) if cut.run.run_id == run_id), None)
 
 
 def record_crash(store: Store, cut: Interrupted) -> None:
@@ -72,9 +77,8 @@ def abandon(store: Store, cut: Interrupted, *, reason: str) -> None:
                     reason=reason,
                 )
         for intent in cut.intents:
-            if (
-                intent.kind is not IntentKind.BRANCH
-            ):  # whether a branch was moved, rolling back asks the world
+            # Whether a branch was moved, rolling back asks the world.
+            if intent.kind is not IntentKind.BRANCH:
                 store.settle(run_id, intent.kind, intent.key, result="abandoned")
         store.move_run(run_id, expected=cut.run.status, new=RunStatus.ABANDONED, cause="run abandoned")
 

@@ -161,9 +161,8 @@ def _is_live(folder: int, number: int) -> bool:
     except (FileNotFoundError, PermissionError):  # given back, or its owner died before it could be read
         return False
     try:
-        if not _locks(
-            file, fcntl.LOCK_SH
-        ):  # shared, so that two who look do not take each other for the owner
+        # Shared, so that two who look do not take each other for the owner.
+        if not _locks(file, fcntl.LOCK_SH):
             return True
         _remove(folder, number)
         return False

@@ -1,22 +1,13 @@
 """`runner rollback`"""
 
-from typing import Annotated
-
 import typer
 
-from runner.cli.history import RepoOption
+from runner.cli.history import RepoOption, RunArgument
 from runner.errors import ExitCode
 from runner.report.text import plain
 
-_RunArgument = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="RUN", help="A run's id, or the beginning or end of one.", show_default="the latest run"
-    ),
-]
 
-
-def rollback(run: _RunArgument = None, *, repo: RepoOption = None) -> None:
+def rollback(run: RunArgument = None, *, repo: RepoOption = None) -> None:
     """Take a run back: its branches are where they were before it, and its worktrees go. All of it is saved first."""
     from runner.config import environment
     from runner.wiring.interrupted import roll_back

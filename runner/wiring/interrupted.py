@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from runner.core.digest import read_bundle
 from runner.core.events import Event, EventType
 from runner.core.intents import Intent, IntentKind, IntentState
-from runner.core.model import Bundle, Commit, RunId, WsId
+from runner.core.model import Bundle, Commit, RunId
 from runner.core.naming import salvage_ref
 from runner.core.records import RunRecord
 from runner.errors import UsageError
 from runner.git import Repository
-from runner.recovery import Interrupted, abandon, detect_interrupted_runs
+from runner.recovery import Interrupted, abandon, detect_interrupted_runs, find_interrupted
 from runner.store import queries
 from runner.store.db import reading
 from runner.store.lock import locked
@@ -19,7 +19,7 @@ from runner.store.runs import Store
 from runner.wiring.reports import complete_reports, report
 from runner.wiring.state import opened
 from runner.wiring.target import Target
-from runner.worktree.salvage import free_ref, remove_worktree
+from runner.worktree.salvage import remove_worktree, save_commit
 
 _HEADS = "refs/heads/"
 
@@ -117,7 +117,7 @@ def roll_back(target: Target, wanted: str | None) -> RolledBack:
             name = intent.key.removeprefix(_HEADS)
             old, new = Commit(intent.params["old"]) or None, Commit(intent.params["new"])
             if target.repository.ref(intent.key) == new:
-                saved.append(_save(target.repository, run.run_id, intent.ws_id, new))
+                saved.append(save_commit(target.repository, salvage_ref(run.run_id, intent.ws_id), new).ref)
                 target.repository.set_ref(intent.key, old, old=new)
             elif target.repository.ref(intent.key) != old:
                 moved.append(name)
@@ -130,7 +130,7 @@ def roll_back(target: Target, wanted: str | None) -> RolledBack:
 
 def _cut_off(target: Target, run_id: RunId) -> Interrupted | None:
     with reading(target.layout.db) as connection:
-        return next((cut for cut in detect_interrupted_runs(connection) if cut.run.run_id == run_id), None)
+        return find_interrupted(connection, run_id)
 
 
 def _refuse_checked_out(repository: Repository, made: Sequence[Intent]) -> None:
@@ -164,14 +164,10 @@ def _clear(target: Target, run: RunRecord) -> list[str]:
         if row.base_commit is None:
             continue  # it never started
         if row.branch is None and row.candidate_commit and row.candidate_commit != row.base_commit:
-            saved.append(_save(repository, run.run_id, row.ws_id, row.candidate_commit))
+            saved.append(
+                save_commit(repository, salvage_ref(run.run_id, row.ws_id), row.candidate_commit).ref
+            )
         path = target.layout.worktree(run.run_id, row.ws_id)
         kept = remove_worktree(repository, path, f"{salvage_ref(run.run_id, row.ws_id)}-worktree")
         saved += [kept.ref] if kept else []
     return list(dict.fromkeys(saved))
-
-
-def _save(repository: Repository, run_id: RunId, ws_id: WsId, commit: Commit) -> str:
-    ref = free_ref(repository, salvage_ref(run_id, ws_id), commit)
-    repository.set_ref(ref, commit, old=repository.ref(ref))
-    return ref

@@ -31,7 +31,7 @@ from runner.images.lock import check_image, lock_path
 from runner.job.carry_out import carry_out
 from runner.job.model import Job, Ports
 from runner.prompts import Prompts
-from runner.recovery import Interrupted, detect_interrupted_runs, record_crash, record_resume
+from runner.recovery import Interrupted, find_interrupted, record_crash, record_resume
 from runner.report.files import Reports
 from runner.resources import images_dir, templates_dir
 from runner.sandbox.docker import sandbox_uid
@@ -88,7 +88,7 @@ def resume_run(target: Target, run_id: RunId, *, watch: Progress, started: Start
     _, upstream = _checked(target)
     with opened(target) as place:
         with reading(target.layout.db) as connection:
-            cut = next((one for one in detect_interrupted_runs(connection) if one.run.run_id == run_id), None)
+            cut = find_interrupted(connection, run_id)
             if cut is None:
                 run = queries.find_run(connection, run_id)
                 raise UsageError(

@@ -10,7 +10,7 @@ from runner.git import Repository
 from runner.ports import Base, CommitInfo, NoBase
 from runner.worktree.checkout import COMMITTER, GitWorktrees
 from runner.worktree.merge import Conflict, merge
-from runner.worktree.salvage import free_ref
+from runner.worktree.salvage import save_commit
 
 
 class GitResults:
@@ -45,7 +45,7 @@ class GitResults:
         ref = f"refs/heads/{branch}"
         if self._repository.ref(ref) != candidate:
             if old is not None:
-                self._save(f"{salvage_ref(self._run_id, ws_id)}-replaced", old)
+                save_commit(self._repository, f"{salvage_ref(self._run_id, ws_id)}-replaced", old)
             try:
                 self._repository.set_ref(ref, candidate, old=old)
             except GitError as error:
@@ -59,10 +59,6 @@ class GitResults:
 
     def keep(self, ws_id: WsId, *, base: Commit | None, candidate: Commit | None) -> str:
         if candidate is not None and candidate != base:
-            self._save(salvage_ref(self._run_id, ws_id), candidate)
+            save_commit(self._repository, salvage_ref(self._run_id, ws_id), candidate)
         path = self._worktrees.path(ws_id)
         return str(path) if path.exists() else ""
-
-    def _save(self, ref_base: str, commit: Commit) -> None:
-        ref = free_ref(self._repository, ref_base, commit)
-        self._repository.set_ref(ref, commit, old=self._repository.ref(ref))

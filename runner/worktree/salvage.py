@@ -45,7 +45,12 @@ def save_worktree(repository: Repository, path: Path, ref_base: str) -> Saved | 
     commit = _content(repository, repository.plumbing, path)
     if commit is None or _is_held(repository, commit):
         return None
-    saved = Saved(free_ref(repository, ref_base, commit), commit)
+    return save_commit(repository, ref_base, commit)
+
+
+def save_commit(repository: Repository, ref_base: str, commit: Commit) -> Saved:
+    """Save a commit under `ref_base`, or a numbered reference where that holds something else."""
+    saved = Saved(_free_ref(repository, ref_base, commit), commit)
     repository.set_ref(saved.ref, commit, old=repository.ref(saved.ref))
     return saved
 
@@ -56,7 +61,7 @@ def would_save(repository: Repository, path: Path, ref_base: str) -> Saved | Non
         commit = _content(repository, plumbing, path)
     if commit is None or _is_held(repository, commit):
         return None
-    return Saved(free_ref(repository, ref_base, commit), commit)
+    return Saved(_free_ref(repository, ref_base, commit), commit)
 
 
 def remove_worktree(repository: Repository, path: Path, ref_base: str) -> Saved | None:
@@ -205,7 +210,7 @@ def _is_held(repository: Repository, commit: Commit) -> bool:
     return found.returncode == 0 and bool(found.stdout)
 
 
-def free_ref(repository: Repository, ref_base: str, commit: Commit) -> str:
+def _free_ref(repository: Repository, ref_base: str, commit: Commit) -> str:
     """The reference itself, or the first numbered one that does not hold another commit."""
     for number in count(1):
         ref = ref_base if number == 1 else f"{ref_base}-{number}"
